@@ -1,0 +1,1 @@
+# holder and relay: one program, libc and libuv only.

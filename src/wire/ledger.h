@@ -1,0 +1,196 @@
+/* The ledger: one shared-memory table per relay, in which a slot is one session.
+ *
+ * The supervisor makes it (a memfd sealed SHRINK|GROW|SEAL) and keeps it for as long as the pair lives. The relay alone
+ * writes it; the steward maps it through a read-only descriptor. Whatever must survive a relay stands here or in the
+ * kernel, and nowhere else: a relay that starts adopts what it finds, and there is no other way to start.
+ *
+ *   header | slots [slot_count] | events [event_count]
+ *
+ * Writing order (relay): a slot is filled, then its state is stored (release). A descriptor is unlisted before it is
+ * closed, and a backend's is listed before connect(). Reading order (steward): never past high_water, since reading an
+ * untouched page of a memfd allocates it; a record is copied and its sequence checked (ledger_read_slot).
+ * Every number that the steward reads here is a claim of the relay. */
+#ifndef WIRE_LEDGER_H
+#define WIRE_LEDGER_H
+#include "base/endpoint.h"
+#include "wire/policy.h"
+#include "wire/reason.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	LEDGER_MAGIC = 0x74776c67,
+	LEDGER_VERSION = 1,
+	LEDGER_LISTENERS = 256,
+	LEDGER_PIPES = 1024,
+	LEDGER_EVENTS = 4096, /* a power of two */
+	LEDGER_SLOTS_MAX = 1 << 20,
+	SERVICE_NAME_SIZE = 32,
+	ADDRESS_TEXT_SIZE = 128, /* "unix:" and a sun_path fit */
+};
+
+/* The life of a session. In brackets: who may move it on.
+ *
+ *   FREE ── accept ──► REFUSING ───────────────────────────► SHUTTING ──► FREE
+ *    │                                                           ▲  └────► RELEASING ── steward: durable ──► FREE
+ *    └──► ACQUIRING ──► CONNECTING ──► RELAYING ──► CLOSING ─────┘            (hooked sessions)
+ *          (hooked)         each of these can fail into CLOSING */
+enum slot_state {
+	SLOT_FREE,
+	SLOT_REFUSING,   /* being told why, its input dropped, then closed; counts for nothing */
+	SLOT_ACQUIRING,  /* waits for the steward's verdict; no byte is taken from the client */
+	SLOT_CONNECTING,
+	SLOT_RELAYING,
+	SLOT_CLOSING,    /* its end is known (record.reason); what was received is still being delivered */
+	SLOT_SHUTTING,   /* descriptors are being closed: the first thing that an adoption finishes */
+	SLOT_RELEASING,  /* no descriptors; waits until the steward has made the end durable */
+	SLOT_STATES
+};
+
+/* "free", "acquiring"; "?" for what is none. */
+const char *slot_state_word(unsigned state);
+
+/* One direction of bytes: flow[s] moves what side s sends. */
+enum flow_state {
+	FLOW_OPEN,
+	FLOW_DRAINING, /* the source has ended; what it sent before is still to be given to the target */
+	FLOW_SHUT,     /* and the target was told by SHUT_WR */
+	FLOW_CUT,      /* nothing more is given: the target is gone, or will be reset. Its source may be read and dropped,
+	                  so its books no longer agree; stored before the first byte is dropped */
+};
+
+/* What becomes of one side's socket once the session's end is known. */
+enum side_ending {
+	ENDING_NONE,
+	ENDING_DELIVER, /* SHUT_WR, drop what comes, close when our FIN is acknowledged and the peer has ended */
+	ENDING_RESET,   /* deliver what is given, until acknowledged, then RST */
+	ENDING_NOW,     /* RST at once, or a plain close of what is already dead */
+};
+
+/* How the peer of one side ended its stream, as far as is known. */
+enum side_end { SIDE_LIVE, SIDE_FINISHED, SIDE_FAILED };
+
+/* What people, hooks, logs and metrics are told of a session; copied whole into its events. */
+struct session_record {
+	uint64_t id;             /* unique on this machine, grows with time within a relay; printed as %llx */
+	uint64_t fence;          /* of its lease, 0 without one */
+	uint64_t started_us;     /* CLOCK_REALTIME */
+	uint64_t started_ms;     /* CLOCK_MONOTONIC */
+	uint64_t connected_ms;   /* CLOCK_MONOTONIC, 0: never */
+	uint64_t ended_ms;       /* CLOCK_MONOTONIC, 0: lives */
+	struct endpoint client;
+	struct endpoint local;
+	struct endpoint backend; /* the address in use, AF_UNSPEC: none yet */
+	uint32_t service_id;     /* plan_service.id */
+	uint32_t backend_id;     /* plan_backend.id, 0: none */
+	uint32_t listener_id;
+	uint32_t plan_generation;
+	uint64_t bytes[SIDES];       /* taken from that side and given to the other */
+	uint64_t undelivered[SIDES]; /* sent by that side and not known to be in the other peer's kernel */
+	struct reason reason;
+	char service[SERVICE_NAME_SIZE]; /* NUL terminated */
+};
+
+struct slot {
+	_Atomic uint32_t sequence; /* odd while the record is being written */
+	_Atomic uint32_t state;    /* enum slot_state */
+	struct session_record record;
+	struct policy policy;
+	int32_t fd[SIDES];         /* -1: none */
+	int32_t pipe[SIDES];       /* pipe of that side's flow: an index into header.pipes, or -1 */
+	int64_t given_base[SIDES]; /* what "given" of the books said when the session began: 0 accepted, 1 connected */
+	int64_t taken_base[SIDES];
+	uint64_t deadline_ms;      /* of the state it is in, CLOCK_MONOTONIC, 0: none */
+	_Atomic uint64_t moved[SIDES]; /* bytes given on so far by that side's flow; settled from the books at adoption */
+	int32_t side_error[SIDES]; /* errno that the socket once told, kept since it tells it once */
+	uint8_t side_operation[SIDES];
+	uint8_t side_end[SIDES];   /* enum side_end */
+	uint8_t flow[SIDES];       /* enum flow_state */
+	uint8_t ending[SIDES];     /* enum side_ending */
+	uint8_t counted;           /* COUNTED_*: noted before it is counted in the census */
+	uint8_t told;              /* 1: the steward knows this session (it was asked for a lease) */
+	uint16_t tries;            /* connections tried */
+	uint32_t candidate;        /* index of the backend last tried, within its service */
+	uint32_t address;          /* index of the address last tried, within that backend */
+	uint32_t counted_service;  /* what it counts for: census indices */
+	uint32_t counted_backend;
+	struct endpoint route;     /* where an acquire hook sent it; AF_UNSPEC: the service's own backends */
+	uint8_t spare[48];
+};
+enum { COUNTED_SERVICE = 1, COUNTED_BACKEND = 2 };
+
+enum listener_state { LISTENER_FREE, LISTENER_BOUND, LISTENER_LISTENING, LISTENER_CLOSING };
+struct ledger_listener {
+	_Atomic uint32_t state; /* enum listener_state */
+	uint32_t id;            /* steward's number for this address, never reused within a tree */
+	int32_t fd;
+	uint32_t shared;        /* 1: inherited from systemd and shared with others: never shut, only closed */
+	struct endpoint local;
+	char address[ADDRESS_TEXT_SIZE]; /* as configured: "0.0.0.0:5020", "unix:/run/plc.sock", "systemd:plc" */
+};
+
+struct ledger_pipe {
+	int32_t fd[2];     /* read end, write end; -1: this entry is empty */
+	uint32_t capacity; /* bytes, fcntl(2) F_GETPIPE_SZ */
+	uint32_t padding;
+};
+
+enum event_kind { EVENT_CONNECTED = 1, EVENT_ENDED = 2 };
+struct ledger_event {
+	_Atomic uint64_t sequence; /* 0 while being written, else its number, from 1 */
+	uint32_t kind;             /* enum event_kind */
+	uint32_t slot;
+	struct session_record record;
+};
+
+struct ledger_header {
+	uint32_t magic, version;
+	uint64_t size;             /* of the whole memfd, bytes */
+	uint32_t slot_count, slot_size, event_count, event_size;
+	uint64_t slots_offset, events_offset;
+	uint64_t tree;             /* the tree it belongs to */
+	uint32_t relay;            /* index of its pair, from 0 */
+	uint32_t incarnation;      /* of the pair at that index: a new one has a new ledger */
+	uint64_t id_base;          /* session ids are (id_base + n) << 6 | relay */
+	_Atomic uint64_t id_next;  /* n */
+	_Atomic uint32_t high_water; /* slots at and above have never been used */
+	_Atomic uint32_t starts;   /* relays started on it */
+	_Atomic int32_t owner;     /* pid of the relay that may move bytes, 0: none */
+	_Atomic uint32_t ready;    /* 1: the owner has adopted and runs */
+	_Atomic uint64_t beat_ns;  /* heartbeat of the owner, CLOCK_MONOTONIC */
+	int32_t plan_fd;           /* the plan in force, -1: none yet */
+	uint32_t draining;         /* 1: accepts nothing more */
+	_Atomic uint64_t events_made;  /* number of the newest event */
+	_Atomic uint64_t events_taken; /* number up to which the steward has dealt with them */
+	_Atomic uint64_t events_lost;  /* overwritten before they were taken */
+	uint32_t kill_one_in;      /* kill points, only in builds that have them; 0: off */
+	uint32_t padding;
+	struct ledger_listener listeners[LEDGER_LISTENERS];
+	struct ledger_pipe pipes[LEDGER_PIPES];
+};
+
+struct ledger {
+	struct ledger_header *header;
+	struct slot *slots;
+	struct ledger_event *events;
+	size_t size;
+};
+
+/* A new ledger for a pair, as a sealed memfd; -errno. slot_count 1..LEDGER_SLOTS_MAX. */
+int ledger_create(uint64_t tree, uint32_t relay, uint32_t incarnation, uint32_t slot_count, uint32_t kill_one_in);
+
+/* Maps it, writable or not, and checks that it is one of ours and whole. 0 or -errno (-EPROTO: another version, -EINVAL: damaged,
+ * -EPERM: it could be truncated under us). Unmap with ledger_unmap. */
+int ledger_map(struct ledger *ret, int fd, bool writable);
+void ledger_unmap(struct ledger *ledger);
+
+/* A consistent copy of a slot that a relay may be writing; its state is in ret->state. 0; -EAGAIN: it was changing all the
+ * while (a relay died in it: after the next adoption it is whole again); -ENOENT: not below high_water. */
+int ledger_read_slot(const struct ledger *ledger, uint32_t index, struct slot *ret);
+
+/* A consistent copy of event `number`. 0; -EAGAIN: being written or not made yet; -ESTALE: overwritten. */
+int ledger_read_event(const struct ledger *ledger, uint64_t number, struct ledger_event *ret);
+
+#endif

@@ -1,0 +1,10 @@
+# What the roles share: layouts of shared memory, messages, and the words for ends.
+noinst_LIBRARIES += src/wire/libwire.a
+src_wire_libwire_a_SOURCES = \
+	src/wire/census.c src/wire/census.h \
+	src/wire/inherit.h \
+	src/wire/ledger.c src/wire/ledger.h \
+	src/wire/message.c src/wire/message.h \
+	src/wire/plan.c src/wire/plan.h \
+	src/wire/policy.h \
+	src/wire/reason.c src/wire/reason.h src/wire/reason_table.h

@@ -1,0 +1,88 @@
+/* The plan: the validated, immutable table that the steward makes of a config, and all that a relay ever learns of it.
+ * A memfd sealed SHRINK|GROW|WRITE|SEAL:   header | services | backends | addresses | listeners | text */
+#ifndef WIRE_PLAN_H
+#define WIRE_PLAN_H
+#include "wire/ledger.h"
+#include "wire/policy.h"
+
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum { PLAN_MAGIC = 0x7477706c, PLAN_VERSION = 1 };
+
+struct plan_text {
+	uint32_t offset, length; /* into the text section; no NUL is counted or needed */
+};
+
+struct plan_service {
+	char name[SERVICE_NAME_SIZE];
+	uint32_t id;             /* 1..CENSUS_SERVICES-1, stable for a name as long as the tree lives */
+	uint32_t first_backend, backend_count;
+	uint32_t limit_connections; /* 0: none */
+	struct plan_text reject_message;
+	struct policy policy;
+	uint8_t balance;         /* enum balance */
+	uint8_t padding[7];
+};
+
+struct plan_backend {
+	uint32_t id;             /* 1..CENSUS_BACKENDS-1, stable for a service's name and address text */
+	uint32_t first_address, address_count; /* none: its name does not resolve (yet) */
+	uint32_t padding;
+	char address[ADDRESS_TEXT_SIZE]; /* as configured */
+};
+
+struct plan_address {
+	struct sockaddr_storage to; /* AF_INET, AF_INET6 or AF_UNIX */
+	uint32_t length;            /* for connect(2) */
+	uint32_t padding;
+};
+
+struct plan_listener {
+	uint32_t id;      /* ledger_listener.id */
+	uint32_t service; /* index into services */
+};
+
+struct plan_header {
+	uint32_t magic, version;
+	uint64_t size;
+	uint32_t generation;   /* grows with every plan of a tree, from 1 */
+	uint32_t sessions_max; /* of this whole daemon, shared out evenly by the relay count; 0: what descriptors allow */
+	uint32_t relays;
+	uint32_t service_count, backend_count, address_count, listener_count, text_size;
+	uint64_t services_offset, backends_offset, addresses_offset, listeners_offset, text_offset;
+};
+
+/* A mapped plan: every index, offset and name in it was checked, so that users need not. */
+struct plan {
+	const struct plan_header *header;
+	const struct plan_service *services;
+	const struct plan_backend *backends;
+	const struct plan_address *addresses;
+	const struct plan_listener *listeners;
+	const char *text;
+};
+
+/* What a plan is made from; arrays are copied. */
+struct plan_source {
+	uint32_t generation, sessions_max, relays;
+	const struct plan_service *services;
+	const struct plan_backend *backends;
+	const struct plan_address *addresses;
+	const struct plan_listener *listeners;
+	const char *text;
+	uint32_t service_count, backend_count, address_count, listener_count, text_size;
+};
+
+/* The sealed memfd, or -errno (-EINVAL: the source would not pass plan_map). */
+int plan_create(const struct plan_source *source);
+
+/* Maps and checks it. 0 or -errno (-EPERM: not sealed, -EPROTO: another version, -EINVAL: something in it is out of range). */
+int plan_map(struct plan *ret, int fd);
+void plan_unmap(struct plan *plan);
+
+/* NULL if there is none. */
+const struct plan_service *plan_service_of_listener(const struct plan *plan, uint32_t listener_id);
+const struct plan_service *plan_service_by_id(const struct plan *plan, uint32_t service_id);
+
+#endif
