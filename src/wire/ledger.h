@@ -117,7 +117,7 @@ struct slot {
 	uint32_t counted_service;  /* what it counts for: census indices */
 	uint32_t counted_backend;
 	struct endpoint route;     /* where an acquire hook sent it; AF_UNSPEC: the service's own backends */
-	uint8_t spare[48];
+	uint8_t spare[32];
 };
 enum { COUNTED_SERVICE = 1, COUNTED_BACKEND = 2 };
 
