@@ -16,6 +16,7 @@
 #include "wire/policy.h"
 #include "wire/reason.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -175,6 +176,7 @@ struct ledger {
 	struct ledger_header *header;
 	struct slot *slots;
 	struct ledger_event *events;
+	uint32_t slot_count; /* checked when it was mapped */
 	size_t size;
 };
 

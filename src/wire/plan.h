@@ -55,6 +55,7 @@ struct plan_header {
 
 /* A mapped plan: every index, offset and name in it was checked, so that users need not. */
 struct plan {
+	void *map;
 	const struct plan_header *header;
 	const struct plan_service *services;
 	const struct plan_backend *backends;
