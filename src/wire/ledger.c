@@ -20,7 +20,6 @@ static const char *const state_words[SLOT_STATES] = {
 	[SLOT_CONNECTING] = "connecting",
 	[SLOT_RELAYING] = "relaying",
 	[SLOT_CLOSING] = "closing",
-	[SLOT_SHUTTING] = "shutting",
 	[SLOT_RELEASING] = "releasing",
 };
 

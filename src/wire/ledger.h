@@ -34,18 +34,18 @@ enum {
 
 /* The life of a session. In brackets: who may move it on.
  *
- *   FREE ── accept ──► REFUSING ───────────────────────────► SHUTTING ──► FREE
- *    │                                                           ▲  └────► RELEASING ── steward: durable ──► FREE
- *    └──► ACQUIRING ──► CONNECTING ──► RELAYING ──► CLOSING ─────┘            (hooked sessions)
- *          (hooked)         each of these can fail into CLOSING */
+ *   FREE ── accept ──► ACQUIRING ──► CONNECTING ──► RELAYING ──► CLOSING ──► FREE
+ *                       (hooked)        each of these can fail into ▲ │
+ *    └── over a limit: REFUSING ────────────────────────────────────┘ └──► RELEASING ── steward: durable ──► FREE
+ *                                                                          (hooked)
+ * A descriptor is unlisted before it is closed, in every state; so a listed number is always ours. */
 enum slot_state {
 	SLOT_FREE,
-	SLOT_REFUSING,   /* being told why, its input dropped, then closed; counts for nothing */
+	SLOT_REFUSING,   /* is to be told why; counts for nothing */
 	SLOT_ACQUIRING,  /* waits for the steward's verdict; no byte is taken from the client */
 	SLOT_CONNECTING,
 	SLOT_RELAYING,
 	SLOT_CLOSING,    /* its end is known (record.reason); what was received is still being delivered */
-	SLOT_SHUTTING,   /* descriptors are being closed: the first thing that an adoption finishes */
 	SLOT_RELEASING,  /* no descriptors; waits until the steward has made the end durable */
 	SLOT_STATES
 };
@@ -118,7 +118,8 @@ struct slot {
 	uint32_t counted_service;  /* what it counts for: census indices */
 	uint32_t counted_backend;
 	struct endpoint route;     /* where an acquire hook sent it; AF_UNSPEC: the service's own backends */
-	uint8_t spare[32];
+	uint64_t received[SIDES];  /* what that side's kernel books said when its socket was closed: bytes that came in, */
+	uint64_t acked[SIDES];     /* and bytes that its peer acknowledged */
 };
 enum { COUNTED_SERVICE = 1, COUNTED_BACKEND = 2 };
 

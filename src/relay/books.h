@@ -1,0 +1,33 @@
+/* The kernel's books: how many bytes were ever taken from a TCP socket and given to it, exact at every step and also after
+ * a reset. They are what makes a relay disposable: whatever its predecessor did, they tell how far it had come. */
+#ifndef RELAY_BOOKS_H
+#define RELAY_BOOKS_H
+#include <stdbool.h>
+#include <stdint.h>
+
+struct books {
+	int64_t received; /* bytes that the peer sent and our kernel has or had; its FIN is not counted */
+	int64_t taken;    /* of those, taken from the socket by recv or splice */
+	int64_t given;    /* bytes given to the socket by send or splice; our FIN is not counted, a connected socket's SYN is */
+	int64_t acked;    /* of those, acknowledged by the peer's kernel */
+	int state;        /* enum tcp_state of tcp_states.h: 1 ESTABLISHED .. 7 CLOSE .. */
+	bool fin_received;
+	bool fin_acked;   /* our FIN was sent and acknowledged */
+	int error;        /* the errno that the socket told while being asked, or 0: it tells it once, keep it */
+};
+
+/* shut: we did SHUT_WR; needed only once the state is CLOSE, which no longer tells.
+ * 0 or -errno (-EOPNOTSUPP: not TCP). tcp(7) TCP_INFO, SIOCINQ, SIOCOUTQ; net/ipv4/tcp.c tcp_inq_hint, tcp_ioctl. */
+int books_read(int fd, bool shut, struct books *ret);
+
+/* The peer ended its stream by a FIN that is in the books. What recv says is not enough: after a reset whose errno was told
+ * to someone else it says 0, as at a clean end. For a socket that is not TCP, recv's word is all there is: true. *error as in books. */
+bool books_end_is_clean(int fd, int *error);
+
+/* SIOCOUTQ: bytes given and not yet acknowledged, a FIN included; 0 for what is not TCP. */
+int books_unacknowledged(int fd);
+
+/* SIOCINQ: bytes that can be read. */
+int books_unread(int fd);
+
+#endif

@@ -1,0 +1,23 @@
+/* Session sockets: what is set on them, in one place that can say which option failed. */
+#ifndef RELAY_SOCKET_H
+#define RELAY_SOCKET_H
+#include "base/endpoint.h"
+#include "wire/policy.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Everything a side's policy asks of a socket: SO_OOBINLINE, TCP_NODELAY, keepalive, TCP_USER_TIMEOUT. On a listener all of it is
+ * inherited by what it accepts (tcp(7)), on a backend's socket it goes before connect. 0 or -errno with the option's name in *ret_option. */
+int socket_apply(int fd, int family, const struct side_policy *policy, const char **ret_option);
+
+/* SO_LINGER {1, 0}: the mark of a listed session. Whatever closes the socket, also our death, is then seen as a reset. */
+void socket_arm_reset(int fd);
+/* Taken off just before an orderly close. */
+void socket_disarm_reset(int fd);
+bool socket_is_armed(int fd);
+
+/* AF_INET, AF_INET6, AF_UNIX; -errno: no socket. */
+int socket_family(int fd);
+
+#endif
