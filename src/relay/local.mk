@@ -1,1 +1,22 @@
-# holder and relay: one program, libc and libuv only.
+# Holder and relay: one program, libc and libuv only.
+noinst_LIBRARIES += src/relay/librelay.a
+src_relay_librelay_a_SOURCES = \
+	src/relay/adopt.c src/relay/adopt.h \
+	src/relay/books.c src/relay/books.h \
+	src/relay/connect.c src/relay/connect.h \
+	src/relay/door.c src/relay/door.h \
+	src/relay/ending.c src/relay/ending.h \
+	src/relay/flow.c src/relay/flow.h \
+	src/relay/kill_point.c src/relay/kill_point.h \
+	src/relay/link.c src/relay/link.h \
+	src/relay/pipes.c src/relay/pipes.h \
+	src/relay/relay.c src/relay/relay.h \
+	src/relay/session.c src/relay/session.h src/relay/slot.h \
+	src/relay/socket.c src/relay/socket.h \
+	src/relay/wheel.c src/relay/wheel.h
+src_relay_librelay_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
+
+pkglibexec_PROGRAMS += src/relay/relay
+src_relay_relay_SOURCES = src/relay/main.c
+src_relay_relay_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
+src_relay_relay_LDADD = src/relay/librelay.a src/wire/libwire.a src/base/libbase.a $(UV_LIBS)

@@ -1,0 +1,198 @@
+#include "relay/adopt.h"
+
+#include "relay/books.h"
+#include "relay/door.h"
+#include "relay/ending.h"
+#include "relay/flow.h"
+#include "relay/kill_point.h"
+#include "relay/session.h"
+#include "relay/socket.h"
+#include "wire/inherit.h"
+#include "wire/say.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syslog.h>
+#include <unistd.h>
+
+enum { ESTABLISHED = 1, CLOSE_WAIT = 8, HELD_DESCRIPTORS = 200, PIPE_SHARE = 32 };
+
+/* How many numbers the table has room for: no descriptor is above. proc(5) FDSize. */
+static uint32_t table_size(void)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	char line[256];
+	uint32_t size = 0;
+
+	while (f && fgets(line, sizeof line, f))
+		if (sscanf(line, "FDSize: %u", &size) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return size ? size : (uint32_t)sysconf(_SC_OPEN_MAX);
+}
+
+static void list(uint8_t *listed, uint32_t size, int fd)
+{
+	if (fd >= 0 && (uint32_t)fd < size)
+		listed[fd] = 1;
+}
+
+static void list_all(const struct relay *relay, uint8_t *listed, uint32_t size)
+{
+	const struct ledger_header *h = relay->header;
+	uint32_t high = atomic_load(&h->high_water);
+
+	for (int fd = 0; fd < HOLDER_INHERITED_END; fd++)
+		list(listed, size, fd);
+	list(listed, size, h->plan_fd);
+	for (int i = 0; i < LEDGER_LISTENERS; i++)
+		if (atomic_load(&h->listeners[i].state) != LISTENER_FREE)
+			list(listed, size, h->listeners[i].fd);
+	for (int i = 0; i < LEDGER_PIPES; i++)
+		for (int end = 0; end < 2; end++)
+			list(listed, size, h->pipes[i].fd[end]);
+	for (uint32_t i = 0; i < high; i++)
+		for (int s = 0; s < SIDES && slot_state(&relay->ledger.slots[i]) != SLOT_FREE; s++)
+			list(listed, size, relay->ledger.slots[i].fd[s]);
+}
+
+/* A client that was accepted and not yet listed: nothing was taken from it or given to it, and it lacks the mark that
+ * every listed socket gets. */
+static bool is_fresh_client(struct relay *relay, int fd)
+{
+	int listening = 0;
+	socklen_t length = sizeof listening;
+	struct books books;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0 || listening || socket_is_armed(fd) || !door_of(relay, fd))
+		return false;
+	if (books_read(fd, false, &books) < 0)
+		return socket_family(fd) == AF_UNIX;
+	return (books.state == ESTABLISHED || books.state == CLOSE_WAIT) && books.taken == 0 && books.given == 0;
+}
+
+int adopt_sort(struct relay *relay, struct adopt_fresh *ret)
+{
+	uint32_t size = table_size(), fresh_room = 0;
+	uint8_t *listed = calloc(size, 1);
+
+	if (!listed)
+		return -ENOMEM;
+	list_all(relay, listed, size);
+	for (int fd = 0; fd < (int)size; fd++) {
+		if (listed[fd] || fcntl(fd, F_GETFD) < 0)
+			continue;
+		if (!is_fresh_client(relay, fd)) {
+			close(fd);
+			continue;
+		}
+		if (ret->count == fresh_room) {
+			uint32_t room = fresh_room ? fresh_room * 2 : 64;
+			int *more = realloc(ret->fd, room * sizeof *more);
+
+			if (!more) {
+				free(listed);
+				return -ENOMEM;
+			}
+			ret->fd = more;
+			fresh_room = room;
+		}
+		ret->fd[ret->count++] = fd;
+	}
+	free(listed);
+	return 0;
+}
+
+static void recount(struct relay *relay, const struct slot *slot)
+{
+	if (slot->counted & COUNTED_SERVICE)
+		census_enter_service(relay->census, relay->index, slot->counted_service, 0);
+	if (slot->counted & COUNTED_BACKEND)
+		census_enter_backend(relay->census, relay->index, slot->counted_backend);
+}
+
+static bool books_matter(const struct slot *slot)
+{
+	return slot_state(slot) == SLOT_RELAYING || slot_state(slot) == SLOT_CLOSING;
+}
+
+static void adopt_session(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+	int r = 0;
+
+	if (atomic_load(&slot->sequence) & 1) /* its writer died in the middle: it is as whole as it will ever be */
+		slot_write_end(slot);
+	session_mark_used(relay, session->index);
+	recount(relay, slot);
+	session->check_ms = WHEEL_TICK_MS;
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
+		if (slot->fd[s] >= 0)
+			socket_arm_reset(slot->fd[s]);
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND && books_matter(slot); s++) {
+		int settled = flow_settle(relay, session, s);
+
+		if (settled < 0)
+			r = settled;
+		/* Noted and perhaps not said: again does no harm. */
+		if (slot->flow[s] == FLOW_SHUT && slot->fd[other_side(s)] >= 0)
+			shutdown(slot->fd[other_side(s)], SHUT_WR);
+	}
+	kill_point();
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
+		if (slot->fd[s] >= 0)
+			relay_watch_session(relay, session->index, s, slot->fd[s]);
+	if (r < 0) {
+		say(LOG_CRIT, "session %llx: bytes were lost at a relay's death; it is reset", (unsigned long long)slot->record.id);
+		ending_begin(relay, session, &(struct reason){.who = WHO_SYSTEM, .how = HOW_FAILED, .error = EIO}, ENDING_NOW);
+	}
+	if (slot_state(slot) == SLOT_CLOSING || slot_state(slot) == SLOT_CONNECTING)
+		wheel_set(&relay->wheel, &session->due, slot->deadline_ms);
+	session_queue(relay, session);
+}
+
+static void adopt_pipes(struct relay *relay, uint32_t high)
+{
+	uint8_t held[LEDGER_PIPES] = {0};
+	long descriptors = sysconf(_SC_OPEN_MAX);
+	uint32_t cap = descriptors > HELD_DESCRIPTORS ? (uint32_t)descriptors / PIPE_SHARE : 4;
+
+	for (uint32_t i = 0; i < high; i++) {
+		const struct slot *slot = &relay->ledger.slots[i];
+
+		for (int s = 0; s < SIDES && slot_state(slot) != SLOT_FREE; s++)
+			if (slot->pipe[s] >= 0 && slot->pipe[s] < LEDGER_PIPES)
+				held[slot->pipe[s]] = 1;
+	}
+	pipes_start(&relay->pipes, relay->header, cap, held);
+}
+
+void adopt_sessions(struct relay *relay, struct adopt_fresh *fresh)
+{
+	uint32_t high = atomic_load(&relay->header->high_water);
+
+	census_clear_row(relay->census, relay->index);
+	adopt_pipes(relay, high);
+	for (uint32_t i = 0; i < high; i++)
+		if (slot_state(&relay->ledger.slots[i]) != SLOT_FREE)
+			adopt_session(relay, &relay->sessions[i]);
+	doors_adopt(relay);
+	for (uint32_t i = 0; i < fresh->count; i++) {
+		const struct ledger_listener *door = door_of(relay, fresh->fd[i]);
+		const struct plan_service *service = door ? plan_service_of_listener(&relay->plan, door->id) : NULL;
+		struct sockaddr_storage client = {0};
+		socklen_t length = sizeof client;
+
+		if (!service || getpeername(fresh->fd[i], (struct sockaddr *)&client, &length) < 0)
+			close(fresh->fd[i]);
+		else
+			session_begin(relay, service, door, fresh->fd[i], &client);
+	}
+	free(fresh->fd);
+	*fresh = (struct adopt_fresh){0};
+}

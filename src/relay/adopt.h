@@ -1,0 +1,18 @@
+/* The one way to start a relay, first or hundredth: what the ledger lists is adopted, what it does not list is sorted. */
+#ifndef RELAY_ADOPT_H
+#define RELAY_ADOPT_H
+#include "relay/relay.h"
+
+/* Descriptors that nothing lists: clients that a predecessor had accepted and not yet listed, in a list of its own. */
+struct adopt_fresh {
+	int *fd;
+	uint32_t count;
+};
+
+/* Before anything else opens a descriptor for good: closes what nothing lists, but for fresh clients. 0 or -errno. */
+int adopt_sort(struct relay *relay, struct adopt_fresh *ret);
+
+/* Takes up every listed session where the kernel's books say that it stands, then the listeners, then begins the fresh clients. */
+void adopt_sessions(struct relay *relay, struct adopt_fresh *fresh);
+
+#endif

@@ -1,0 +1,301 @@
+#include "relay/connect.h"
+
+#include "relay/books.h"
+#include "relay/ending.h"
+#include "relay/flow.h"
+#include "relay/kill_point.h"
+#include "relay/link.h"
+#include "relay/socket.h"
+#include "wire/say.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syslog.h>
+#include <unistd.h>
+
+enum { SYN_SENT = 2, CLOSE = 7 }; /* include/net/tcp_states.h */
+
+/* FNV-1a over the client's address: the same client goes to the same backend as long as the list stands. */
+static uint32_t hash_of(const struct endpoint *e)
+{
+	uint32_t hash = 2166136261u;
+
+	for (size_t i = 0; i < sizeof e->ip; i++)
+		hash = (hash ^ e->ip[i]) * 16777619u;
+	return hash;
+}
+
+static uint32_t choose(struct relay *relay, const struct plan_service *service, const struct slot *slot)
+{
+	uint32_t count = service->backend_count, best = 0, least = UINT32_MAX, first;
+
+	switch ((enum balance)service->balance) {
+	case BALANCE_ROUND_ROBIN:
+		return relay->turn_of_backend[service->id]++ % count;
+	case BALANCE_LEAST_CONNECTIONS:
+		/* Among equals they take turns. */
+		first = relay->turn_of_backend[service->id]++ % count;
+		for (uint32_t i = 0; i < count; i++) {
+			uint32_t b = (first + i) % count;
+			uint32_t total = census_backend_total(relay->census, relay->plan.backends[service->first_backend + b].id);
+
+			if (total < least && relay->plan.backends[service->first_backend + b].address_count) {
+				least = total;
+				best = b;
+			}
+		}
+		return best;
+	case BALANCE_SOURCE_HASH:
+		return hash_of(&slot->record.client) % count;
+	case BALANCE_FAILOVER:
+		break;
+	}
+	return 0;
+}
+
+void connect_leave(struct relay *relay, struct slot *slot)
+{
+	if (!(slot->counted & COUNTED_BACKEND))
+		return;
+	census_leave_backend(relay->census, relay->index, slot->counted_backend);
+	slot->counted &= (uint8_t)~COUNTED_BACKEND;
+}
+
+static void count_backend(struct relay *relay, struct slot *slot, uint32_t id)
+{
+	if (!id)
+		return;
+	slot->counted_backend = id;
+	slot->counted |= COUNTED_BACKEND;
+	census_enter_backend(relay->census, relay->index, id);
+}
+
+static void give_up(struct relay *relay, struct session *session, enum who who, enum how how, int error)
+{
+	struct slot *slot = session_slot(relay, session);
+
+	ending_begin(relay, session,
+		&(struct reason){.who = (uint8_t)who, .how = (uint8_t)how, .operation = OPERATION_CONNECT, .error = error},
+		slot->policy.on_connect_failure == END_CLOSE ? ENDING_DELIVER : ENDING_NOW);
+}
+
+static void connected(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+
+	if (flow_prepare(relay, session) < 0) {
+		give_up(relay, session, WHO_SYSTEM, HOW_LIMIT, EMFILE);
+		return;
+	}
+	slot_write_begin(slot);
+	slot->record.connected_ms = relay->now_ms;
+	slot_write_end(slot);
+	wheel_remove(&relay->wheel, &session->due);
+	slot->deadline_ms = 0;
+	kill_point();
+	slot_set_state(slot, SLOT_RELAYING);
+	kill_point();
+	session_event(relay, session, EVENT_CONNECTED);
+	/* What waited meanwhile made its edge long ago. */
+	session_queue(relay, session);
+}
+
+static void forget_socket(struct relay *relay, struct slot *slot)
+{
+	int fd = slot->fd[SIDE_BACKEND];
+
+	connect_leave(relay, slot);
+	slot->fd[SIDE_BACKEND] = -1;
+	kill_point();
+	if (fd >= 0)
+		close(fd);
+}
+
+/* 0: connected or on its way; else -errno of why not. */
+static int try_address(struct relay *relay, struct session *session, const struct plan_address *to, uint32_t backend_id)
+{
+	struct slot *slot = session_slot(relay, session);
+	const struct side_policy *policy = &slot->policy.side[SIDE_BACKEND];
+	const char *option = NULL;
+	int fd, r;
+
+	slot->tries++;
+	slot_write_begin(slot);
+	endpoint_from_sockaddr(&slot->record.backend, &to->to);
+	slot->record.backend_id = backend_id;
+	slot_write_end(slot);
+	slot->given_base[SIDE_BACKEND] = to->to.ss_family == AF_UNIX ? 0 : 1; /* its SYN counts among the acknowledged */
+	count_backend(relay, slot, backend_id);
+	fd = socket(to->to.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	kill_point();
+	slot->fd[SIDE_BACKEND] = fd; /* listed before it can be connected: unlisted ones are closed by who comes after us */
+	kill_point();
+	r = socket_apply(fd, to->to.ss_family, policy, &option);
+	if (r < 0) {
+		say(LOG_ERR, "service %s: cannot set %s on a backend's socket: %s", slot->record.service, option, strerror(-r));
+		return r;
+	}
+	socket_arm_reset(fd);
+	slot->deadline_ms = relay->now_ms + policy->connect_timeout_ms;
+	wheel_set(&relay->wheel, &session->due, slot->deadline_ms);
+	kill_point();
+	if (connect(fd, (const struct sockaddr *)&to->to, to->length) < 0 && errno != EINPROGRESS)
+		return -errno;
+	kill_point();
+	return relay_watch_session(relay, session->index, SIDE_BACKEND, fd);
+}
+
+/* The next address in the round: 1, or 0 when the round is over. */
+static int next_address(struct session *session, struct slot *slot, const struct plan *plan, const struct plan_service *service)
+{
+	const struct plan_backend *backends = &plan->backends[service->first_backend];
+
+	slot->address++;
+	while (slot->address >= backends[slot->candidate].address_count) {
+		slot->candidate = (slot->candidate + 1) % service->backend_count;
+		slot->address = 0;
+		if (slot->candidate == session->first_candidate)
+			return 0;
+		if (backends[slot->candidate].address_count)
+			return 1;
+	}
+	return 1;
+}
+
+static void route_address(const struct endpoint *route, struct plan_address *ret)
+{
+	memset(ret, 0, sizeof *ret);
+	if (route->family == AF_INET) {
+		struct sockaddr_in *in = (struct sockaddr_in *)&ret->to;
+
+		in->sin_family = AF_INET;
+		in->sin_port = htons(route->port);
+		memcpy(&in->sin_addr, route->ip, 4);
+		ret->length = sizeof *in;
+	} else {
+		struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ret->to;
+
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(route->port);
+		in6->sin6_scope_id = route->scope;
+		memcpy(&in6->sin6_addr, route->ip, 16);
+		ret->length = sizeof *in6;
+	}
+}
+
+static enum how how_of_connect(int error)
+{
+	if (error == ECONNREFUSED || error == ENOENT) /* a unix socket that is not there */
+		return HOW_REFUSED;
+	return error == ETIMEDOUT ? HOW_CONNECT_TIMEOUT : how_of_error(error);
+}
+
+/* Tries on from the slot's candidate until something is on its way. error: of the try before, 0: none. */
+static void go_on(struct relay *relay, struct session *session, int error)
+{
+	struct slot *slot = session_slot(relay, session);
+	const struct plan_service *service = plan_service_by_id(&relay->plan, slot->record.service_id);
+	struct plan_address routed;
+	bool again = error != 0;
+
+	for (;;) {
+		const struct plan_address *to = &routed;
+		uint32_t id = 0;
+		int r;
+
+		if (slot->tries > slot->policy.connect_retries)
+			break;
+		if (slot->route.family != AF_UNSPEC) {
+			if (again)
+				break;
+			route_address(&slot->route, &routed);
+		} else {
+			const struct plan_backend *backend;
+
+			if (!service || !service->backend_count || (again && !next_address(session, slot, &relay->plan, service)))
+				break;
+			backend = &relay->plan.backends[service->first_backend + slot->candidate];
+			if (slot->address >= backend->address_count) { /* its name does not resolve */
+				again = true;
+				continue;
+			}
+			to = &relay->plan.addresses[backend->first_address + slot->address];
+			id = backend->id;
+		}
+		r = try_address(relay, session, to, id);
+		if (r == 0) {
+			connect_check(relay, session);
+			return;
+		}
+		error = -r;
+		forget_socket(relay, slot);
+		again = true;
+	}
+	if (!error)
+		give_up(relay, session, WHO_BACKEND, HOW_NO_BACKEND, 0);
+	else
+		give_up(relay, session, WHO_BACKEND, how_of_connect(error), error);
+}
+
+static void failed(struct relay *relay, struct session *session, int error)
+{
+	struct slot *slot = session_slot(relay, session);
+
+	link_resolve(relay, slot->record.backend_id);
+	forget_socket(relay, slot);
+	go_on(relay, session, error);
+}
+
+void connect_start(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+	const struct plan_service *service = plan_service_by_id(&relay->plan, slot->record.service_id);
+
+	if (service && service->backend_count) {
+		slot->candidate = choose(relay, service, slot);
+		slot->address = 0;
+		session->first_candidate = slot->candidate;
+	}
+	go_on(relay, session, 0);
+}
+
+void connect_check(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+	int fd = slot->fd[SIDE_BACKEND], error = 0;
+	socklen_t length = sizeof error;
+	struct books books;
+
+	if (fd < 0) { /* a predecessor died between two tries: the candidate may have been of another plan */
+		slot->candidate = slot->address = 0;
+		session->first_candidate = 0;
+		go_on(relay, session, 0);
+		return;
+	}
+	if (books_read(fd, false, &books) < 0) { /* a unix socket is connected at once or not at all */
+		connected(relay, session);
+		return;
+	}
+	if (books.state == SYN_SENT) {
+		if (relay->now_ms >= slot->deadline_ms)
+			failed(relay, session, ETIMEDOUT);
+		return;
+	}
+	if (books.state == CLOSE) {
+		error = books.error;
+		if (!error)
+			getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+		if (error != ECONNRESET && error != EPIPE && !books.received && !books.fin_received) {
+			failed(relay, session, error ? error : ECONNREFUSED);
+			return;
+		}
+		/* It was connected, and has been reset since. What it said before is still to be delivered. */
+		slot->side_error[SIDE_BACKEND] = error;
+	}
+	connected(relay, session);
+}

@@ -1,0 +1,288 @@
+#include "relay/door.h"
+
+#include "relay/kill_point.h"
+#include "relay/link.h"
+#include "relay/session.h"
+#include "relay/socket.h"
+#include "wire/say.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syslog.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { ACCEPT_TURNS = 64, PAUSE_MS = 100, BACKLOG = 65535 }; /* listen(2) caps it at net.core.somaxconn */
+
+static enum listener_state state_of(const struct ledger_listener *l)
+{
+	return (enum listener_state)atomic_load_explicit(&l->state, memory_order_relaxed);
+}
+
+static void set_state(struct ledger_listener *l, enum listener_state state)
+{
+	atomic_store_explicit(&l->state, state, memory_order_release);
+}
+
+static struct ledger_listener *by_id(struct relay *relay, uint32_t id)
+{
+	for (int i = 0; i < LEDGER_LISTENERS; i++)
+		if (state_of(&relay->header->listeners[i]) != LISTENER_FREE && relay->header->listeners[i].id == id)
+			return &relay->header->listeners[i];
+	return NULL;
+}
+
+static uint32_t index_of(const struct relay *relay, const struct ledger_listener *l)
+{
+	return (uint32_t)(l - relay->header->listeners);
+}
+
+static bool has_room(const struct relay *relay)
+{
+	return relay->live < relay->sessions_max;
+}
+
+/* The set watches nothing that it must not: another process may hold a copy of an inherited socket, so closing would not do. */
+static void watch(struct relay *relay, bool on)
+{
+	for (uint32_t i = 0; i < LEDGER_LISTENERS; i++) {
+		struct ledger_listener *l = &relay->header->listeners[i];
+
+		if (state_of(l) != LISTENER_LISTENING)
+			continue;
+		if (on)
+			relay_watch_listener(relay, i, l->fd);
+		else
+			epoll_ctl(relay->epoll, EPOLL_CTL_DEL, l->fd, NULL);
+	}
+}
+
+static void pause_doors(struct relay *relay, uint64_t for_ms)
+{
+	relay->doors_resume_ms = relay->now_ms + for_ms;
+	if (relay->doors_paused)
+		return;
+	relay->doors_paused = true;
+	watch(relay, false);
+}
+
+void doors_resume(struct relay *relay)
+{
+	if (!relay->doors_paused || relay->now_ms < relay->doors_resume_ms || !has_room(relay))
+		return;
+	relay->doors_paused = false;
+	watch(relay, true);
+}
+
+static void apply_policy(struct relay *relay, const struct ledger_listener *l)
+{
+	const struct plan_service *service = plan_service_of_listener(&relay->plan, l->id);
+	const char *option = NULL;
+	int r;
+
+	if (!service)
+		return;
+	r = socket_apply(l->fd, l->local.family, &service->policy.side[SIDE_CLIENT], &option);
+	if (r < 0)
+		say(LOG_ERR, "service %s: cannot set %s on listener %s: %s", service->name, option, l->address, strerror(-r));
+}
+
+static void open_listed(struct relay *relay, struct ledger_listener *l)
+{
+	int r = 0;
+
+	apply_policy(relay, l);
+	if (listen(l->fd, BACKLOG) < 0)
+		r = -errno;
+	kill_point();
+	if (r == 0) {
+		set_state(l, LISTENER_LISTENING);
+		if (!relay->doors_paused)
+			r = relay_watch_listener(relay, index_of(relay, l), l->fd);
+	}
+	if (r < 0) {
+		int fd = l->fd;
+
+		set_state(l, LISTENER_FREE);
+		close(fd);
+	}
+	link_listening(relay, l->id, r);
+}
+
+void door_open(struct relay *relay, struct message *m)
+{
+	const struct message_listen *wanted = &m->body.listen;
+	struct ledger_listener *l = by_id(relay, wanted->id);
+	struct sockaddr_storage local = {0};
+	socklen_t length = sizeof local;
+
+	if (l && state_of(l) == LISTENER_LISTENING) { /* asked twice */
+		link_listening(relay, wanted->id, 0);
+		return;
+	}
+	if (!l) {
+		for (int i = 0; i < LEDGER_LISTENERS && !l; i++)
+			if (state_of(&relay->header->listeners[i]) == LISTENER_FREE)
+				l = &relay->header->listeners[i];
+		if (!l || getsockname(m->fds[0], (struct sockaddr *)&local, &length) < 0) {
+			link_listening(relay, wanted->id, l ? -errno : -ENOSPC);
+			return;
+		}
+		l->id = wanted->id;
+		l->shared = wanted->shared;
+		l->fd = m->fds[0];
+		endpoint_from_sockaddr(&l->local, &local);
+		memcpy(l->address, wanted->address, sizeof l->address);
+		l->address[sizeof l->address - 1] = '\0';
+		fcntl(l->fd, F_SETFD, 0); /* it goes over an exec with us */
+		m->fds[0] = -1;
+		set_state(l, LISTENER_BOUND);
+		kill_point();
+	}
+	open_listed(relay, l);
+}
+
+static void finish_closing(struct relay *relay, struct ledger_listener *l)
+{
+	int fd = l->fd;
+	uint32_t id = l->id;
+
+	epoll_ctl(relay->epoll, EPOLL_CTL_DEL, fd, NULL);
+	l->fd = -1;
+	set_state(l, LISTENER_FREE);
+	kill_point();
+	close(fd);
+	link_listening(relay, id, -ESHUTDOWN);
+}
+
+void door_close(struct relay *relay, uint32_t listener_id)
+{
+	struct ledger_listener *l = by_id(relay, listener_id);
+
+	if (!l)
+		return;
+	/* Those who were let in by the kernel already are served, or they would see a reset. An inherited queue belongs to others, too. */
+	if (!l->shared && plan_service_of_listener(&relay->plan, l->id))
+		door_accept(relay, index_of(relay, l));
+	finish_closing(relay, l);
+}
+
+void doors_drain(struct relay *relay)
+{
+	relay->header->draining = 1;
+	for (uint32_t i = 0; i < LEDGER_LISTENERS; i++)
+		if (state_of(&relay->header->listeners[i]) != LISTENER_FREE)
+			door_close(relay, relay->header->listeners[i].id);
+}
+
+static bool out_of_something(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+void door_accept(struct relay *relay, uint32_t index)
+{
+	struct ledger_listener *l = &relay->header->listeners[index];
+	const struct plan_service *service = plan_service_of_listener(&relay->plan, l->id);
+
+	for (int i = 0; i < ACCEPT_TURNS && state_of(l) == LISTENER_LISTENING; i++) {
+		struct sockaddr_storage client = {0};
+		socklen_t length = sizeof client;
+		int fd;
+
+		if (!has_room(relay)) { /* they wait in the kernel's queue */
+			pause_doors(relay, 0);
+			return;
+		}
+		fd = accept4(l->fd, (struct sockaddr *)&client, &length, SOCK_NONBLOCK);
+		kill_point();
+		if (fd < 0) {
+			if (errno == EINTR || errno == ECONNABORTED)
+				continue;
+			if (out_of_something(errno)) {
+				say(LOG_WARNING, "cannot accept on %s: %s; resting for %d ms", l->address, strerror(errno),
+					PAUSE_MS);
+				pause_doors(relay, PAUSE_MS);
+			}
+			return;
+		}
+		if (!service) { /* the address has left the plan; its closing is on its way */
+			socket_arm_reset(fd);
+			close(fd);
+			continue;
+		}
+		session_begin(relay, service, l, fd, &client);
+	}
+}
+
+void doors_apply_plan(struct relay *relay)
+{
+	uint32_t share = relay->ledger.slot_count;
+
+	if (relay->plan.header->sessions_max) {
+		uint32_t relays = relay->plan.header->relays ? relay->plan.header->relays : 1;
+		uint32_t asked = (relay->plan.header->sessions_max + relays - 1) / relays;
+
+		if (asked < share)
+			share = asked;
+	}
+	relay->sessions_max = share;
+	for (int i = 0; i < LEDGER_LISTENERS; i++)
+		if (state_of(&relay->header->listeners[i]) == LISTENER_LISTENING)
+			apply_policy(relay, &relay->header->listeners[i]);
+}
+
+void doors_adopt(struct relay *relay)
+{
+	for (int i = 0; i < LEDGER_LISTENERS; i++) {
+		struct ledger_listener *l = &relay->header->listeners[i];
+
+		switch (state_of(l)) {
+		case LISTENER_FREE:
+			break;
+		case LISTENER_BOUND:
+			open_listed(relay, l);
+			break;
+		case LISTENER_CLOSING:
+			finish_closing(relay, l);
+			break;
+		case LISTENER_LISTENING:
+			relay_watch_listener(relay, (uint32_t)i, l->fd);
+			break;
+		}
+	}
+}
+
+static bool same_place(const struct sockaddr_storage *a, const struct ledger_listener *l)
+{
+	static const uint8_t any[16];
+	struct endpoint e;
+
+	endpoint_from_sockaddr(&e, a);
+	if (e.family == AF_UNIX && l->local.family == AF_UNIX) {
+		const char *path = ((const struct sockaddr_un *)a)->sun_path;
+
+		return l->shared || strcmp(l->address + strlen("unix:"), path) == 0;
+	}
+	if (e.port != l->local.port)
+		return false;
+	if (memcmp(l->local.ip, any, sizeof any) == 0) /* on all addresses; on "*" also IPv4 clients of an IPv6 socket */
+		return e.family == l->local.family || l->local.family == AF_INET6;
+	return e.family == l->local.family && memcmp(e.ip, l->local.ip, sizeof e.ip) == 0;
+}
+
+const struct ledger_listener *door_of(struct relay *relay, int fd)
+{
+	struct sockaddr_storage local = {0};
+	socklen_t length = sizeof local;
+
+	if (getsockname(fd, (struct sockaddr *)&local, &length) < 0)
+		return NULL;
+	for (int i = 0; i < LEDGER_LISTENERS; i++)
+		if (state_of(&relay->header->listeners[i]) == LISTENER_LISTENING && same_place(&local, &relay->header->listeners[i]))
+			return &relay->header->listeners[i];
+	return NULL;
+}

@@ -1,0 +1,303 @@
+#include "relay/ending.h"
+
+#include "relay/books.h"
+#include "relay/flow.h"
+#include "relay/kill_point.h"
+#include "relay/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	CLOSE = 7, /* include/net/tcp_states.h TCP_CLOSE */
+	CHECK_LEAST_MS = WHEEL_TICK_MS,
+	CHECK_MOST_MS = 500,
+	REFUSAL_MS = 5000,
+	DROP_TURNS = 16,
+};
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Each side has its own linger_timeout, from the same moment on; the slot keeps the later end. */
+static uint64_t side_deadline_ms(const struct slot *slot, enum side s)
+{
+	const struct side_policy *p = slot->policy.side;
+	uint32_t longest = larger(p[SIDE_CLIENT].linger_timeout_ms, p[SIDE_BACKEND].linger_timeout_ms);
+
+	return slot->deadline_ms - longest + p[s].linger_timeout_ms;
+}
+
+static void cut(struct relay *relay, struct session *session, enum side from)
+{
+	struct slot *slot = session_slot(relay, session);
+
+	if (slot->flow[from] == FLOW_SHUT)
+		return;
+	slot->flow[from] = FLOW_CUT;
+	flow_drop_pipe(relay, session, from);
+}
+
+static void enter(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+	const struct side_policy *p = slot->policy.side;
+
+	slot->deadline_ms = relay->now_ms + larger(p[SIDE_CLIENT].linger_timeout_ms, p[SIDE_BACKEND].linger_timeout_ms);
+	session->check_ms = CHECK_LEAST_MS;
+	kill_point();
+	slot_set_state(slot, SLOT_CLOSING);
+	kill_point();
+	/* Not from here: we may be in the middle of one of its flows. */
+	session_queue(relay, session);
+}
+
+void ending_begin(struct relay *relay, struct session *session, const struct reason *reason, enum side_ending how)
+{
+	struct slot *slot = session_slot(relay, session);
+	bool relaying = slot_state(slot) == SLOT_RELAYING;
+
+	if (reason)
+		session_note_reason(slot, reason->who, reason->how, reason->operation, reason->error);
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
+		/* By itself, in order, and not to be waited for: that is what linger = "reset" means. */
+		bool impatient = !reason && slot->policy.side[s].linger == LINGER_RESET;
+
+		slot->ending[s] = (uint8_t)(impatient ? ENDING_NOW : how);
+		if (!relaying || how == ENDING_NOW)
+			cut(relay, session, s);
+		else if (slot->flow[s] == FLOW_OPEN)
+			slot->flow[s] = FLOW_DRAINING;
+	}
+	if (!relaying)
+		slot->ending[SIDE_BACKEND] = ENDING_NOW;
+	enter(relay, session);
+}
+
+static enum side_ending after_failure(const struct slot *slot, enum side failed)
+{
+	/* A backend that ended its answer and then resets what still comes has answered in whole, and no reset may destroy that. A client that
+	 * resets after its FIN is another matter: its backend must learn that no one listens any more. */
+	if (failed == SIDE_BACKEND && slot->flow[SIDE_BACKEND] == FLOW_SHUT)
+		return ENDING_DELIVER;
+	switch ((enum end_mode)slot->policy.on_failure) {
+	case END_RESET:
+		return ENDING_RESET;
+	case END_RESET_NOW:
+		return ENDING_NOW;
+	case END_CLOSE:
+		return ENDING_DELIVER;
+	}
+	return ENDING_RESET;
+}
+
+void ending_peer_failed(struct relay *relay, struct session *session, enum side failed, enum operation operation, int error)
+{
+	struct slot *slot = session_slot(relay, session);
+	enum side other = other_side(failed);
+	enum slot_state state = slot_state(slot);
+
+	if (slot->side_end[failed] != SIDE_FAILED) {
+		slot->side_error[failed] = error;
+		slot->side_operation[failed] = (uint8_t)operation;
+		slot->side_end[failed] = SIDE_FAILED;
+		kill_point();
+	}
+	if (state == SLOT_CLOSING) {
+		slot->ending[failed] = ENDING_NOW;
+		cut(relay, session, other);
+		return;
+	}
+	session_note_reason(slot, failed == SIDE_CLIENT ? WHO_CLIENT : WHO_BACKEND, how_of_error(error), operation, error);
+	slot->ending[failed] = ENDING_NOW;
+	slot->ending[other] = (uint8_t)after_failure(slot, failed);
+	cut(relay, session, other);
+	if (state != SLOT_RELAYING) {
+		slot->ending[SIDE_BACKEND] = ENDING_NOW;
+		cut(relay, session, failed);
+	} else if (slot->flow[failed] == FLOW_OPEN) {
+		slot->flow[failed] = FLOW_DRAINING;
+	}
+	enter(relay, session);
+}
+
+void ending_refuse(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+	const struct plan_service *service = plan_service_by_id(&relay->plan, slot->record.service_id);
+	struct side_policy *p = &slot->policy.side[SIDE_CLIENT];
+	int fd = slot->fd[SIDE_CLIENT];
+	struct books books;
+
+	slot->ending[SIDE_CLIENT] = ENDING_NOW;
+	if (service && service->reject_message.length) {
+		/* Whole or not at all: nothing else is in that socket yet. A predecessor may have said it. */
+		if (books_read(fd, false, &books) < 0 || books.given == 0)
+			send(fd, relay->plan.text + service->reject_message.offset, service->reject_message.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+		slot->ending[SIDE_CLIENT] = ENDING_DELIVER;
+		if (p->linger_timeout_ms > REFUSAL_MS)
+			p->linger_timeout_ms = REFUSAL_MS;
+		slot->policy.side[SIDE_BACKEND].linger_timeout_ms = 0;
+	}
+	slot->ending[SIDE_BACKEND] = ENDING_NOW;
+	cut(relay, session, SIDE_CLIENT);
+	cut(relay, session, SIDE_BACKEND);
+	enter(relay, session);
+}
+
+void ending_now(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
+		slot->ending[s] = ENDING_NOW;
+		cut(relay, session, s);
+	}
+	session_queue(relay, session);
+}
+
+/* The socket's last account, then it goes. Orderly: without the reset that it is armed with. */
+static void let_go(struct relay *relay, struct session *session, enum side s, bool orderly)
+{
+	struct slot *slot = session_slot(relay, session);
+	enum side other = other_side(s);
+	int fd = slot->fd[s];
+	struct books books;
+
+	if (books_read(fd, slot->flow[other] == FLOW_SHUT, &books) == 0) {
+		int64_t acked = books.acked - slot->given_base[s];
+
+		slot->received[s] = (uint64_t)books.received;
+		slot->acked[s] = acked > 0 ? (uint64_t)acked : 0;
+	} else { /* a unix socket: what it was given, it has */
+		slot->received[s] = atomic_load_explicit(&slot->moved[s], memory_order_relaxed) + session->in_pipe[s] + (uint64_t)books_unread(fd);
+		slot->acked[s] = atomic_load_explicit(&slot->moved[other], memory_order_relaxed);
+	}
+	if (orderly)
+		socket_disarm_reset(fd);
+	kill_point();
+	slot->fd[s] = -1;
+	kill_point();
+	close(fd);
+	kill_point();
+}
+
+/* The kernel goes on by itself after close, and someone must bound it: a peer with a closed window would hold it for ever. */
+static void bound_background(int fd, uint32_t timeout_ms)
+{
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+}
+
+/* Reads and drops what still comes. True: the peer has ended, too. */
+static bool drop_input(struct relay *relay, struct session *session, enum side s)
+{
+	struct slot *slot = session_slot(relay, session);
+
+	for (int i = 0; i < DROP_TURNS; i++) {
+		ssize_t n = recv(slot->fd[s], relay->buffer, RELAY_BUFFER, MSG_DONTWAIT);
+
+		if (n > 0)
+			session->input_cut[s] = true;
+		else if (n < 0 && errno == EINTR)
+			continue;
+		else
+			return n == 0 || errno != EAGAIN;
+	}
+	session_queue(relay, session);
+	return false;
+}
+
+static void deliver(struct relay *relay, struct session *session, enum side s)
+{
+	struct slot *slot = session_slot(relay, session);
+	enum side other = other_side(s);
+	int fd = slot->fd[s];
+	bool peer_ended = slot->flow[s] == FLOW_SHUT;
+	struct books books;
+
+	if (slot->flow[other] != FLOW_SHUT) {
+		slot->flow[other] = FLOW_SHUT;
+		kill_point();
+	}
+	shutdown(fd, SHUT_WR); /* again does no harm, and a predecessor may not have come to it */
+	if (!peer_ended)
+		peer_ended = drop_input(relay, session, s);
+	if (books_read(fd, true, &books) < 0) {
+		if (peer_ended)
+			let_go(relay, session, s, true);
+	} else if (books.state == CLOSE || (books.fin_acked && peer_ended)) {
+		let_go(relay, session, s, true);
+	} else if (slot->policy.side[s].linger == LINGER_BACKGROUND && peer_ended) {
+		bound_background(fd, slot->policy.side[s].linger_timeout_ms);
+		let_go(relay, session, s, true);
+	} else if (relay->now_ms >= side_deadline_ms(slot, s)) {
+		let_go(relay, session, s, books_unacknowledged(fd) == 0 && !session->input_cut[s]);
+	}
+}
+
+static void run_side(struct relay *relay, struct session *session, enum side s)
+{
+	struct slot *slot = session_slot(relay, session);
+	bool late = relay->now_ms >= side_deadline_ms(slot, s);
+	bool more = slot->flow[other_side(s)] == FLOW_DRAINING;
+	struct books books;
+
+	switch ((enum side_ending)slot->ending[s]) {
+	case ENDING_NONE:
+	case ENDING_NOW:
+		/* What this side sent may still be on its way into the other. */
+		if (slot->flow[s] != FLOW_DRAINING || late)
+			let_go(relay, session, s, false);
+		break;
+	case ENDING_RESET:
+		if (late || (!more && (books_read(slot->fd[s], slot->flow[other_side(s)] == FLOW_SHUT, &books) < 0 || books.state == CLOSE ||
+					      books_unacknowledged(slot->fd[s]) == 0)))
+			let_go(relay, session, s, false);
+		break;
+	case ENDING_DELIVER:
+		if (late && more)
+			let_go(relay, session, s, false);
+		else if (!more)
+			deliver(relay, session, s);
+		break;
+	}
+}
+
+void ending_run(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+	uint64_t due_ms;
+	bool again = false;
+
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
+		enum side to = other_side(s);
+
+		if (slot->flow[s] == FLOW_DRAINING || slot->flow[s] == FLOW_OPEN) {
+			if (slot->fd[to] < 0)
+				cut(relay, session, s);
+			else
+				again |= flow_pump(relay, session, s);
+		}
+	}
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
+		if (slot->fd[s] >= 0)
+			run_side(relay, session, s);
+	if (slot->fd[SIDE_CLIENT] < 0 && slot->fd[SIDE_BACKEND] < 0) {
+		session_finish(relay, session);
+		return;
+	}
+	if (again)
+		session_queue(relay, session);
+	/* No edge tells that the last byte was acknowledged, so it is looked for, ever more seldom. */
+	due_ms = relay->now_ms + session->check_ms;
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
+		if (slot->fd[s] >= 0 && side_deadline_ms(slot, s) < due_ms)
+			due_ms = side_deadline_ms(slot, s);
+	session->check_ms = (uint16_t)(session->check_ms >= CHECK_MOST_MS / 2 ? CHECK_MOST_MS : session->check_ms * 2);
+	wheel_set(&relay->wheel, &session->due, due_ms);
+}

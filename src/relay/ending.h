@@ -1,0 +1,22 @@
+/* What becomes of a session once its end is known: each side is let go in its own way (enum side_ending), what was received
+ * before is still delivered, and all of it within linger_timeout. Nothing here ever blocks. */
+#ifndef RELAY_ENDING_H
+#define RELAY_ENDING_H
+#include "relay/session.h"
+
+/* It ends for that reason (NULL: the one noted already), and both sides are let go so. */
+void ending_begin(struct relay *relay, struct session *session, const struct reason *reason, enum side_ending how);
+
+/* A peer failed: reset, dead, unreachable. The other side gets what that peer had sent, then what on_failure says. */
+void ending_peer_failed(struct relay *relay, struct session *session, enum side failed, enum operation operation, int error);
+
+/* A client over a limit is told, and its input is dropped for a while, so that no reset destroys what it is told. */
+void ending_refuse(struct relay *relay, struct session *session);
+
+/* Resets whatever is still open. */
+void ending_now(struct relay *relay, struct session *session);
+
+/* SLOT_CLOSING: does what can be done now. */
+void ending_run(struct relay *relay, struct session *session);
+
+#endif

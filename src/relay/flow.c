@@ -1,0 +1,309 @@
+#include "relay/flow.h"
+
+#include "relay/books.h"
+#include "relay/ending.h"
+#include "relay/kill_point.h"
+#include "relay/socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	TURNS = 16,
+	SPLICE_ABOVE = 32 << 10, /* bytes a wake, moving average; measured: below it copying is cheaper */
+	COPY_BELOW = 8 << 10,
+	SPLICE_AT_ONCE = 1 << 20,
+};
+
+enum step {
+	STEP_MORE, /* something moved, or is worth another look */
+	STEP_WAIT, /* an edge will come */
+	STEP_OVER, /* the flow ended, or a side failed; it was acted on */
+};
+
+/* A flow without kernel books on both of its ends: adoption could not find out how far a peek had come. */
+static bool bookless(const struct slot *slot)
+{
+	return slot->record.client.family == AF_UNIX || slot->record.backend.family == AF_UNIX;
+}
+
+/* What we end ourselves is not read any further: its end is ours, at this byte. */
+static bool may_read(const struct slot *slot)
+{
+	switch ((enum who)slot->record.reason.who) {
+	case WHO_NONE:
+	case WHO_CLIENT:
+	case WHO_BACKEND:
+		return true;
+	case WHO_HOOK:
+	case WHO_POLICY:
+	case WHO_OPERATOR:
+	case WHO_SYSTEM:
+	case WHO_COUNT:
+		break;
+	}
+	return false;
+}
+
+static enum step failed(struct relay *relay, struct session *session, enum side side, enum operation operation, int error)
+{
+	int fd = session_slot(relay, session)->fd[side];
+	struct books books;
+
+	/* An ICMP error is told although the connection lives and retries. */
+	if (how_of_error(error) == HOW_UNREACHABLE && books_read(fd, false, &books) == 0 && books.state != 7)
+		return STEP_WAIT;
+	ending_peer_failed(relay, session, side, operation, error);
+	return STEP_OVER;
+}
+
+/* recv said 0, or we will read no more. All that was taken has been given when this is called. */
+static enum step source_over(struct relay *relay, struct session *session, enum side from)
+{
+	struct slot *slot = session_slot(relay, session);
+	enum side to = other_side(from);
+	int error = 0;
+
+	if (!may_read(slot) || slot->fd[from] < 0) {
+		slot->flow[from] = FLOW_CUT;
+		return STEP_OVER;
+	}
+	/* A reset's errno is told once, to whoever asks first; then recv says 0, as after a FIN. The books know. */
+	if (bookless(slot) ? slot->side_end[from] == SIDE_FAILED : !books_end_is_clean(slot->fd[from], &error)) {
+		if (slot->side_end[from] == SIDE_FAILED) { /* it was known, and now the rest is delivered */
+			slot->flow[from] = FLOW_CUT;
+			return STEP_OVER;
+		}
+		return failed(relay, session, from, OPERATION_RECEIVE, error ? error : ECONNRESET);
+	}
+	if (slot->side_end[from] == SIDE_LIVE)
+		slot->side_end[from] = SIDE_FINISHED;
+	session_note_reason(slot, from == SIDE_CLIENT ? WHO_CLIENT : WHO_BACKEND, HOW_CLOSED, OPERATION_RECEIVE, 0);
+	kill_point();
+	/* Stored first: whoever finds it says it again, which does no harm. */
+	slot->flow[from] = FLOW_SHUT;
+	kill_point();
+	if (slot->fd[to] >= 0)
+		shutdown(slot->fd[to], SHUT_WR);
+	kill_point();
+	return STEP_OVER;
+}
+
+static int drop(int fd, size_t bytes)
+{
+	while (bytes) {
+		/* It may stop short at an urgent mark that came after the peek. */
+		ssize_t n = recv(fd, NULL, bytes, MSG_TRUNC | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -ENODATA;
+		bytes -= (size_t)n;
+	}
+	return 0;
+}
+
+static enum step copy_step(struct relay *relay, struct session *session, enum side from, size_t *moved)
+{
+	struct slot *slot = session_slot(relay, session);
+	enum side to = other_side(from);
+	ssize_t n, k;
+
+	if (!may_read(slot) || slot->fd[from] < 0)
+		return source_over(relay, session, from);
+	kill_point();
+	n = recv(slot->fd[from], relay->buffer, RELAY_BUFFER, MSG_PEEK | MSG_DONTWAIT);
+	if (n == 0)
+		return source_over(relay, session, from);
+	if (n < 0) {
+		if (errno == EINTR)
+			return STEP_MORE;
+		return errno == EAGAIN ? STEP_WAIT : failed(relay, session, from, OPERATION_RECEIVE, errno);
+	}
+	k = send(slot->fd[to], relay->buffer, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	kill_point();
+	if (k < 0) {
+		if (errno == EINTR)
+			return STEP_MORE;
+		if (errno == ENOBUFS || errno == ENOMEM) { /* no edge will tell when there is memory again */
+			wheel_set(&relay->wheel, &session->due, relay->now_ms + WHEEL_TICK_MS);
+			return STEP_WAIT;
+		}
+		return errno == EAGAIN ? STEP_WAIT : failed(relay, session, to, OPERATION_SEND, errno);
+	}
+	if (drop(slot->fd[from], (size_t)k) < 0)
+		return failed(relay, session, from, OPERATION_RECEIVE, EIO);
+	kill_point();
+	slot_moved(slot, from, (uint64_t)k);
+	*moved += (size_t)k;
+	/* All that was there is through, and nothing but more bytes can have come since, which is an edge: no need to ask again. An end
+	 * or an urgent mark may stand behind what was read, and then the event that woke us says so. */
+	if (k == n && n < RELAY_BUFFER && session->events[from] && !(session->events[from] & ~(uint32_t)(EPOLLIN | EPOLLOUT)))
+		return STEP_WAIT;
+	return STEP_MORE;
+}
+
+/* The pipe is empty: fill it. */
+static enum step splice_in(struct relay *relay, struct session *session, enum side from, size_t *moved)
+{
+	struct slot *slot = session_slot(relay, session);
+	const struct ledger_pipe *pipe = &relay->header->pipes[slot->pipe[from]];
+	ssize_t n;
+	char c;
+
+	if (!may_read(slot) || slot->fd[from] < 0)
+		return source_over(relay, session, from);
+	kill_point();
+	n = splice(slot->fd[from], NULL, pipe->fd[1], NULL, SPLICE_AT_ONCE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	kill_point();
+	if (n > 0) {
+		session->in_pipe[from] = (uint32_t)n;
+		return STEP_MORE;
+	}
+	if (n < 0 && errno == EINTR)
+		return STEP_MORE;
+	if (n < 0 && errno != EAGAIN)
+		return failed(relay, session, from, OPERATION_RECEIVE, errno);
+	/* splice stops at an urgent mark, by EAGAIN or by 0 with bytes unread. Only recv declares an end. */
+	if (!bookless(slot))
+		return n == 0 || books_unread(slot->fd[from]) > 0 ? copy_step(relay, session, from, moved) : STEP_WAIT;
+	if (n < 0)
+		return STEP_WAIT;
+	n = recv(slot->fd[from], &c, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? STEP_WAIT : failed(relay, session, from, OPERATION_RECEIVE, errno);
+	return n == 0 ? source_over(relay, session, from) : STEP_MORE;
+}
+
+static enum step splice_out(struct relay *relay, struct session *session, enum side from, size_t *moved)
+{
+	struct slot *slot = session_slot(relay, session);
+	const struct ledger_pipe *pipe = &relay->header->pipes[slot->pipe[from]];
+	enum side to = other_side(from);
+	ssize_t n = splice(pipe->fd[0], NULL, slot->fd[to], NULL, SPLICE_AT_ONCE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+	kill_point();
+	if (n < 0) {
+		if (errno == EINTR)
+			return STEP_MORE;
+		if (errno == ENOBUFS || errno == ENOMEM) {
+			wheel_set(&relay->wheel, &session->due, relay->now_ms + WHEEL_TICK_MS);
+			return STEP_WAIT;
+		}
+		return errno == EAGAIN ? STEP_WAIT : failed(relay, session, to, OPERATION_SEND, errno);
+	}
+	session->in_pipe[from] -= (uint32_t)n;
+	slot_moved(slot, from, (uint64_t)n);
+	*moved += (size_t)n;
+	return STEP_MORE;
+}
+
+static bool take_pipe(struct relay *relay, struct session *session, enum side from)
+{
+	struct slot *slot = session_slot(relay, session);
+
+	if (slot->pipe[from] < 0) {
+		int index = pipes_take(&relay->pipes);
+
+		if (index < 0)
+			return false;
+		slot->pipe[from] = index;
+		session->in_pipe[from] = 0;
+		kill_point();
+	}
+	return true;
+}
+
+static void give_empty_pipe(struct relay *relay, struct session *session, enum side from)
+{
+	struct slot *slot = session_slot(relay, session);
+	int index = slot->pipe[from];
+
+	if (index < 0 || session->in_pipe[from] > 0 || bookless(slot))
+		return;
+	slot->pipe[from] = -1;
+	pipes_give(&relay->pipes, index);
+}
+
+void flow_drop_pipe(struct relay *relay, struct session *session, enum side from)
+{
+	struct slot *slot = session_slot(relay, session);
+	int index = slot->pipe[from];
+
+	if (index < 0)
+		return;
+	slot->pipe[from] = -1;
+	session->in_pipe[from] = 0;
+	if (pipes_queued(&relay->pipes, index) > 0)
+		pipes_discard(&relay->pipes, index);
+	else
+		pipes_give(&relay->pipes, index);
+}
+
+int flow_prepare(struct relay *relay, struct session *session)
+{
+	if (!bookless(session_slot(relay, session)))
+		return 0;
+	return take_pipe(relay, session, SIDE_CLIENT) && take_pipe(relay, session, SIDE_BACKEND) ? 0 : -EAGAIN;
+}
+
+bool flow_pump(struct relay *relay, struct session *session, enum side from)
+{
+	struct slot *slot = session_slot(relay, session);
+	bool bulk = session->average[from] > SPLICE_ABOVE;
+	size_t moved = 0;
+	enum step step = STEP_MORE;
+
+	for (int i = 0; i < TURNS && step == STEP_MORE; i++) {
+		if (slot->flow[from] == FLOW_SHUT || slot->flow[from] == FLOW_CUT)
+			return false;
+		if (session->in_pipe[from])
+			step = splice_out(relay, session, from, &moved);
+		else if (bookless(slot) || (bulk && take_pipe(relay, session, from)))
+			step = splice_in(relay, session, from, &moved);
+		else
+			step = copy_step(relay, session, from, &moved);
+	}
+	give_empty_pipe(relay, session, from);
+	if (moved) {
+		uint32_t wake = moved > UINT32_MAX / 8 ? UINT32_MAX / 8 : (uint32_t)moved;
+
+		session->average[from] = (session->average[from] * 3 + wake) / 4;
+		/* Between the two marks it stays with what it does. */
+		if (bulk && session->average[from] > COPY_BELOW && session->average[from] <= SPLICE_ABOVE)
+			session->average[from] = SPLICE_ABOVE + 1;
+	}
+	return step == STEP_MORE;
+}
+
+int flow_settle(struct relay *relay, struct session *session, enum side from)
+{
+	struct slot *slot = session_slot(relay, session);
+	enum side to = other_side(from);
+	struct books source, target;
+	int64_t given, over, queued = pipes_queued(&relay->pipes, slot->pipe[from]);
+
+	session->in_pipe[from] = (uint32_t)queued;
+	if (slot->flow[from] == FLOW_CUT || slot->fd[from] < 0 || slot->fd[to] < 0 || bookless(slot))
+		return 0;
+	if (books_read(slot->fd[from], slot->flow[to] == FLOW_SHUT, &source) < 0 ||
+		books_read(slot->fd[to], slot->flow[from] == FLOW_SHUT, &target) < 0)
+		return 0;
+	/* What the sockets told just now they will not tell again. */
+	if (source.error && !slot->side_error[from])
+		slot->side_error[from] = source.error;
+	if (target.error && !slot->side_error[to])
+		slot->side_error[to] = target.error;
+	given = target.given - slot->given_base[to];
+	atomic_store_explicit(&slot->moved[from], (uint64_t)(given > 0 ? given : 0), memory_order_relaxed);
+	over = given + queued - (source.taken - slot->taken_base[from]);
+	if (over > 0)
+		drop(slot->fd[from], (size_t)over);
+	/* In CLOSE the target takes nothing more, and a FIN may or may not be among what it was given. */
+	return over < 0 && target.state != 7 ? -EIO : 0;
+}

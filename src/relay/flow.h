@@ -1,0 +1,23 @@
+/* One direction of bytes: from one side's socket to the other's, nothing kept in between that a death could lose.
+ *
+ * Small traffic: peek at the source, send, then drop from the source what was sent. Bulk: splice through a pipe that the
+ * ledger lists. A unix socket has no books by which a half-done peek could be found out, so its flows always go by splice. */
+#ifndef RELAY_FLOW_H
+#define RELAY_FLOW_H
+#include "relay/session.h"
+
+/* Moves what side `from` sent, for at most some turns. True: there may be more to do now. Ends and failures that it meets are
+ * acted on, so the session's state may have changed. */
+bool flow_pump(struct relay *relay, struct session *session, enum side from);
+
+/* Its pipe, if it has one, goes away with what is in it. */
+void flow_drop_pipe(struct relay *relay, struct session *session, enum side from);
+
+/* Both directions get a pipe for life if one side is a unix socket. 0 or -EAGAIN: there is none. */
+int flow_prepare(struct relay *relay, struct session *session);
+
+/* After a predecessor's death: drops from the source what the target was already given, by the books. 0; -EIO: the target was given
+ * less than was taken from the source, which must never be. */
+int flow_settle(struct relay *relay, struct session *session, enum side from);
+
+#endif

@@ -1,0 +1,331 @@
+#include "relay/relay.h"
+
+#include "base/clock.h"
+#include "relay/adopt.h"
+#include "relay/door.h"
+#include "relay/kill_point.h"
+#include "relay/link.h"
+#include "relay/session.h"
+#include "wire/inherit.h"
+#include "wire/say.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/syslog.h>
+#include <unistd.h>
+
+enum {
+	EVENTS_AT_ONCE = 256,
+	BEAT_MS = 500,
+	ORPHAN_MS = 60000, /* the steward ends an orphaned tree in order; after this long we do what we can without it */
+};
+
+static uint64_t watch_data(enum watch_kind kind, uint64_t index)
+{
+	return (uint64_t)kind << 56 | index;
+}
+
+static int add(struct relay *relay, int fd, uint32_t events, uint64_t data)
+{
+	struct epoll_event e = {.events = events, .data.u64 = data};
+
+	return epoll_ctl(relay->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+}
+
+int relay_watch_session(struct relay *relay, uint32_t slot, enum side side, int fd)
+{
+	return add(relay, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, watch_data(WATCH_SESSION, (uint64_t)slot << 1 | side));
+}
+
+int relay_watch_listener(struct relay *relay, uint32_t listener, int fd)
+{
+	return add(relay, fd, EPOLLIN, watch_data(WATCH_LISTENER, listener));
+}
+
+static void beat(struct relay *relay)
+{
+	atomic_store_explicit(&relay->header->beat_ns, clock_mono_ns(), memory_order_relaxed);
+}
+
+static void on_beat(uv_timer_t *timer)
+{
+	beat(timer->data);
+}
+
+static void on_holder_death(uv_poll_t *poll, int status, int events)
+{
+	(void)status;
+	(void)events;
+	uv_poll_stop(poll);
+	relay_become_holder(poll->data);
+}
+
+static void on_supervisor_death(uv_poll_t *poll, int status, int events)
+{
+	struct relay *relay = poll->data;
+
+	(void)status;
+	(void)events;
+	uv_poll_stop(poll);
+	relay->orphan_ms = relay->now_ms;
+}
+
+static int watch_pidfd(struct relay *relay, uv_poll_t *poll, int fd, uv_poll_cb on_death)
+{
+	int r = uv_poll_init(&relay->loop, poll, fd);
+
+	poll->data = relay;
+	return r < 0 ? r : uv_poll_start(poll, UV_READABLE, on_death);
+}
+
+/* The supervisor watches us and our holder by these, whoever their parent is. The pids are for people. */
+static void introduce(struct relay *relay, int holder)
+{
+	struct message_process body = {.pid = relay->holder_pid};
+	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+	if (holder >= 0)
+		message_send(INHERIT_SUPERVISOR, MESSAGE_HOLDER, &body, &holder);
+	body.pid = getpid();
+	if (self >= 0) {
+		message_send(INHERIT_SUPERVISOR, MESSAGE_RELAY, &body, &self);
+		close(self);
+	}
+}
+
+static int watch_family(struct relay *relay)
+{
+	int holder = (int)syscall(SYS_pidfd_open, relay->holder_pid, 0), r;
+
+	introduce(relay, holder);
+	r = watch_pidfd(relay, &relay->parent_watch, INHERIT_PARENT, on_supervisor_death);
+	if (r < 0)
+		return r;
+	/* Dead already, and its number perhaps someone else's: then we were given another parent. */
+	if (holder < 0 || getppid() != relay->holder_pid)
+		relay_become_holder(relay);
+	return watch_pidfd(relay, &relay->holder_watch, holder, on_holder_death);
+}
+
+static int open_tables(struct relay *relay)
+{
+	int r = ledger_map(&relay->ledger, HOLDER_LEDGER, true);
+
+	if (r < 0)
+		return r;
+	relay->header = relay->ledger.header;
+	relay->index = relay->header->relay;
+	if (relay->index >= CENSUS_RELAYS)
+		return -EINVAL;
+	relay->census = census_map(HOLDER_CENSUS);
+	if (!relay->census)
+		return -errno;
+	relay->sessions_max = relay->ledger.slot_count;
+	relay->used = calloc((relay->ledger.slot_count + 63) / 64, sizeof *relay->used);
+	relay->sessions = calloc(relay->ledger.slot_count, sizeof *relay->sessions);
+	relay->buffer = malloc(RELAY_BUFFER);
+	if (!relay->used || !relay->sessions || !relay->buffer)
+		return -ENOMEM;
+	/* Untouched until used, like the ledger itself: high_water bounds what is written here. */
+	for (uint32_t i = 0; i < atomic_load(&relay->header->high_water); i++)
+		relay->sessions[i].index = i;
+	return 0;
+}
+
+static int start(struct relay *relay)
+{
+	struct adopt_fresh fresh = {0};
+	int r = open_tables(relay);
+
+	if (r < 0)
+		return r;
+	atomic_store(&relay->header->owner, getpid());
+	atomic_fetch_add(&relay->header->starts, 1);
+	beat(relay);
+	kill_point_arm(relay->header->kill_one_in);
+	if (relay->header->plan_fd >= 0) {
+		r = plan_map(&relay->plan, relay->header->plan_fd);
+		if (r < 0) {
+			say(LOG_ERR, "the plan that a predecessor left is unusable: %s", strerror(-r));
+			relay->header->plan_fd = -1;
+		}
+	}
+	r = adopt_sort(relay, &fresh);
+	if (r < 0)
+		return r;
+	relay->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (relay->epoll < 0)
+		return -errno;
+	r = uv_loop_init(&relay->loop);
+	if (r < 0)
+		return r;
+	r = add(relay, uv_backend_fd(&relay->loop), EPOLLIN, watch_data(WATCH_LOOP, 0));
+	if (r < 0)
+		return r;
+	wheel_init(&relay->wheel, relay->now_ms);
+	relay->run_tail = &relay->run_head;
+	uv_timer_init(&relay->loop, &relay->beat);
+	relay->beat.data = relay;
+	uv_timer_start(&relay->beat, on_beat, BEAT_MS, BEAT_MS);
+	r = watch_family(relay);
+	if (r < 0)
+		return r;
+	/* The link comes first: what is adopted may have something to say. */
+	r = link_start(relay, HOLDER_STEWARD);
+	if (r < 0)
+		return r;
+	if (relay->plan.header)
+		doors_apply_plan(relay);
+	adopt_sessions(relay, &fresh);
+	return 0;
+}
+
+static void on_due(void *context, struct wheel_entry *entry)
+{
+	session_run(context, (struct session *)entry);
+}
+
+static void run_queue(struct relay *relay)
+{
+	struct session *session = relay->run_head;
+
+	/* What is queued from here on has its turn after the sockets were asked again. */
+	relay->run_head = NULL;
+	relay->run_tail = &relay->run_head;
+	while (session) {
+		struct session *next = session->run_next;
+
+		session->queued = false;
+		session_run(relay, session);
+		session = next;
+	}
+}
+
+static bool dispatch(struct relay *relay, const struct epoll_event *events, int count)
+{
+	bool loop_due = false;
+
+	for (int i = 0; i < count; i++) {
+		uint64_t data = events[i].data.u64, index = data & (((uint64_t)1 << 56) - 1);
+
+		switch ((enum watch_kind)(data >> 56)) {
+		case WATCH_LOOP:
+			loop_due = true;
+			break;
+		case WATCH_LISTENER:
+			door_accept(relay, (uint32_t)index);
+			break;
+		case WATCH_SESSION:
+			relay->sessions[index >> 1].events[index & 1] = events[i].events;
+			session_run(relay, &relay->sessions[index >> 1]);
+			break;
+		}
+	}
+	return loop_due;
+}
+
+static int wait_ms(struct relay *relay)
+{
+	int loop_ms, wheel_ms;
+
+	if (relay->run_head)
+		return 0;
+	uv_update_time(&relay->loop);
+	loop_ms = uv_backend_timeout(&relay->loop);
+	wheel_ms = wheel_wait_ms(&relay->wheel, relay->now_ms);
+	if (loop_ms < 0 || (wheel_ms >= 0 && wheel_ms < loop_ms))
+		loop_ms = wheel_ms;
+	if (relay->doors_paused && (loop_ms < 0 || loop_ms > 100))
+		loop_ms = 100;
+	return loop_ms;
+}
+
+/* An orphaned tree is ended by the steward, in order. True: nothing is left to do. */
+static bool orphan_is_done(struct relay *relay)
+{
+	if (!relay->orphan_ms)
+		return false;
+	if (relay->now_ms - relay->orphan_ms > ORPHAN_MS && !relay->header->draining) {
+		struct message_kill order = {.reason = {.who = WHO_SYSTEM, .how = HOW_SHUTDOWN}};
+
+		say(LOG_WARNING, "the supervisor is dead and no steward ends the tree: ending my sessions");
+		doors_drain(relay);
+		for (uint32_t i = 0; i < atomic_load(&relay->header->high_water); i++)
+			session_end_by_us(relay, &relay->sessions[i], &order.reason, false);
+	}
+	return relay->header->draining && (relay->live == 0 || relay->now_ms - relay->orphan_ms > 2 * ORPHAN_MS);
+}
+
+static void turn(struct relay *relay)
+{
+	struct epoll_event events[EVENTS_AT_ONCE];
+	int n = epoll_wait(relay->epoll, events, EVENTS_AT_ONCE, wait_ms(relay));
+	bool loop_due;
+
+	relay->now_ms = clock_mono_ms();
+	loop_due = n > 0 ? dispatch(relay, events, n) : true;
+	if (relay->run_head)
+		run_queue(relay);
+	if (relay->wheel.count)
+		wheel_turn(&relay->wheel, relay->now_ms, on_due, relay);
+	doors_resume(relay);
+	/* libuv's part of the work: its timers when they are due, and its watchers, which it arms only in uv_run. */
+	if (loop_due || relay->loop_touched || uv_backend_timeout(&relay->loop) == 0) {
+		relay->loop_touched = false;
+		uv_run(&relay->loop, UV_RUN_NOWAIT);
+	}
+}
+
+static void take_title(struct relay *relay)
+{
+	char *role = strstr(relay->title, "holder");
+
+	/* "holder 0" becomes "relay 0" in place, for ps. */
+	if (role) {
+		memmove(role + strlen("relay"), role + strlen("holder"), strlen(role + strlen("holder")) + 1);
+		memcpy(role, "relay", strlen("relay"));
+	}
+	prctl(PR_SET_NAME, "tcpw-relay");
+}
+
+int relay_run(int holder_pid, char *title)
+{
+	static struct relay relay;
+	int r;
+
+	relay.title = title;
+	relay.holder_pid = holder_pid;
+	relay.now_ms = clock_mono_ms();
+	take_title(&relay);
+	say_open(strchr(title, ' ') ? strchr(title, ' ') + 1 : "relay");
+	signal(SIGPIPE, SIG_IGN);
+	r = start(&relay);
+	if (r < 0) {
+		say(LOG_ERR, "cannot start: %s", strerror(-r));
+		return 1;
+	}
+	atomic_store(&relay.header->ready, 1);
+	/* Before the first sleep: libuv arms its watchers here. */
+	uv_run(&relay.loop, UV_RUN_NOWAIT);
+	while (!orphan_is_done(&relay))
+		turn(&relay);
+	return 0;
+}
+
+void relay_become_holder(struct relay *relay)
+{
+	char *role = strstr(relay->title, "relay"), title[64];
+	char *argv[] = {title, NULL};
+
+	snprintf(title, sizeof title, "tcpwarden: holder%s", role ? role + strlen("relay") : "");
+	say(LOG_WARNING, "the holder is dead, taking its place");
+	/* exec parts shared descriptor tables, but there is no one left to share ours. What must not be lost is open over exec. */
+	execv("/proc/self/exe", argv);
+	say(LOG_ERR, "cannot become the holder: %s", strerror(errno));
+}

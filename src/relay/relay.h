@@ -1,0 +1,79 @@
+/* The relay: the process that accepts, connects and moves bytes. It is disposable: killed at any moment, it is started
+ * again by its holder, which keeps the descriptor table, and adopts what the ledger lists.
+ *
+ * struct relay is the one object of the process, made by relay_run and never freed but by the process's end. Its parts, each a file:
+ *   adopt     the one way to start             flow      one direction of bytes
+ *   door      listeners, accepting             ending    what becomes of a session once its end is known
+ *   connect   reaching a backend               link      the channel to the steward
+ *   session   a session's life: begin, state changes, finish
+ *   books, socket, pipes, wheel                helpers that know nothing of sessions */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+#include "relay/pipes.h"
+#include "relay/wheel.h"
+#include "wire/census.h"
+#include "wire/ledger.h"
+#include "wire/message.h"
+#include "wire/plan.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct session;
+
+/* What a set bit of the epoll data says; the rest of its 64 bits is an index. */
+enum watch_kind { WATCH_LOOP, WATCH_LISTENER, WATCH_SESSION };
+
+struct link {
+	uv_poll_t poll;
+	int channel;
+	struct session *tell_head, **tell_tail; /* sessions that wait to be told about */
+	bool writable_awaited;
+	bool rung;           /* EVENTS was said and not yet answered */
+	bool hello_owed, plan_owed;
+	uint64_t resolve_ms; /* when RESOLVE was last said */
+};
+
+struct relay {
+	struct ledger ledger;
+	struct ledger_header *header; /* ledger.header */
+	struct census *census;
+	uint32_t index;          /* of its pair */
+	struct plan plan;        /* plan.header is NULL until there is one */
+	uint32_t sessions_max;   /* our share */
+	uint32_t live;           /* slots that are not free */
+	uint64_t *used;          /* a bit for each slot that is not free */
+	struct session *sessions; /* what a slot needs only while this process lives; same index */
+	struct session *run_head, **run_tail; /* used up their turn and have more to do */
+	struct pipes pipes;
+	struct wheel wheel;
+	uint32_t turn_of_backend[CENSUS_SERVICES]; /* round-robin */
+	uint64_t now_ms;         /* CLOCK_MONOTONIC, of this turn of the loop */
+	int epoll;
+	uv_loop_t loop;
+	uv_timer_t beat;         /* the heartbeat; no other timer: deadlines are on the wheel */
+	uv_poll_t holder_watch, parent_watch;
+	struct link link;
+	bool doors_paused;       /* accepting rests: out of slots or descriptors */
+	uint64_t doors_resume_ms;
+	bool loop_touched;       /* libuv arms what was started only in uv_run */
+	uint64_t orphan_ms;      /* since when the supervisor is dead, 0: it lives */
+	int holder_pid;
+	char *title;
+	char *buffer;            /* one for all, never held over a turn */
+};
+
+enum { RELAY_BUFFER = 256 << 10 };
+
+/* Runs until the process ends: 0 when its work is over (the tree is stopping), else an exit status. holder_pid: who cloned us. */
+int relay_run(int holder_pid, char *title);
+
+/* Becomes a holder itself, by exec: its holder is dead, and it alone has the descriptor table now. Returns only if that failed. */
+void relay_become_holder(struct relay *relay);
+
+/* Watches a descriptor edge-triggered for all that can happen to a session's socket. 0 or -errno. */
+int relay_watch_session(struct relay *relay, uint32_t slot, enum side side, int fd);
+int relay_watch_listener(struct relay *relay, uint32_t listener, int fd);
+
+#endif

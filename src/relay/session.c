@@ -1,0 +1,386 @@
+#include "relay/session.h"
+
+#include "base/clock.h"
+#include "relay/books.h"
+#include "relay/connect.h"
+#include "relay/ending.h"
+#include "relay/flow.h"
+#include "relay/kill_point.h"
+#include "relay/link.h"
+#include "relay/socket.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void session_mark_used(struct relay *relay, uint32_t index)
+{
+	relay->used[index / 64] |= (uint64_t)1 << index % 64;
+	relay->live++;
+}
+
+/* The lowest, so that the ledger stays dense and its untouched pages stay unallocated. */
+static struct session *take_slot(struct relay *relay)
+{
+	uint32_t words = (relay->ledger.slot_count + 63) / 64;
+
+	for (uint32_t w = 0; w < words; w++) {
+		uint32_t index;
+
+		if (relay->used[w] == UINT64_MAX)
+			continue;
+		index = w * 64 + (uint32_t)__builtin_ctzll(~relay->used[w]);
+		if (index >= relay->ledger.slot_count)
+			break;
+		session_mark_used(relay, index);
+		relay->sessions[index].index = index;
+		return &relay->sessions[index];
+	}
+	return NULL;
+}
+
+void session_free(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+	uint32_t index = session->index;
+
+	assert(slot->fd[SIDE_CLIENT] < 0 && slot->fd[SIDE_BACKEND] < 0 && !session->telling);
+	wheel_remove(&relay->wheel, &session->due);
+	slot_set_state(slot, SLOT_FREE);
+	relay->used[index / 64] &= ~((uint64_t)1 << index % 64);
+	relay->live--;
+}
+
+static void new_local_part(struct session *session)
+{
+	struct session *next = session->run_next;
+	uint32_t index = session->index;
+	bool queued = session->queued;
+
+	/* The queue may still hold it for a session that had this slot before: harmless, but the link is needed. */
+	memset(session, 0, sizeof *session);
+	session->index = index;
+	session->run_next = next;
+	session->queued = queued;
+}
+
+static void fill(struct relay *relay, struct slot *slot, const struct plan_service *service, const struct ledger_listener *listener,
+	int fd, const struct sockaddr_storage *client)
+{
+	uint64_t n = atomic_fetch_add_explicit(&relay->header->id_next, 1, memory_order_relaxed);
+	struct session_record *record = &slot->record;
+	uint32_t high = (uint32_t)(slot - relay->ledger.slots) + 1;
+
+	slot_write_begin(slot);
+	memset((char *)slot + offsetof(struct slot, record), 0, sizeof *slot - offsetof(struct slot, record));
+	record->id = (relay->header->id_base + n) << 6 | relay->index;
+	record->started_us = clock_real_us();
+	record->started_ms = relay->now_ms;
+	endpoint_from_sockaddr(&record->client, client);
+	record->local = listener->local;
+	record->service_id = service->id;
+	record->listener_id = listener->id;
+	record->plan_generation = relay->plan.header->generation;
+	memcpy(record->service, service->name, sizeof record->service);
+	slot->policy = service->policy;
+	slot->fd[SIDE_CLIENT] = fd;
+	slot->fd[SIDE_BACKEND] = -1;
+	slot->pipe[SIDE_CLIENT] = slot->pipe[SIDE_BACKEND] = -1;
+	slot_write_end(slot);
+	if (high > atomic_load_explicit(&relay->header->high_water, memory_order_relaxed))
+		atomic_store_explicit(&relay->header->high_water, high, memory_order_release);
+}
+
+/* The address that the client came to, where the listener stands on all of them. */
+static void note_local(struct slot *slot, int fd)
+{
+	struct sockaddr_storage local = {0};
+	socklen_t length = sizeof local;
+	static const uint8_t any[16];
+
+	if (slot->record.local.family == AF_UNIX || memcmp(slot->record.local.ip, any, sizeof any) != 0 ||
+		getsockname(fd, (struct sockaddr *)&local, &length) < 0)
+		return;
+	slot_write_begin(slot);
+	endpoint_from_sockaddr(&slot->record.local, &local);
+	slot_write_end(slot);
+}
+
+void session_begin(struct relay *relay, const struct plan_service *service, const struct ledger_listener *listener, int fd,
+	const struct sockaddr_storage *client)
+{
+	struct session *session = take_slot(relay);
+	struct slot *slot;
+
+	if (!session) { /* accepting stops before this; an adopted newcomer may still meet it */
+		close(fd);
+		return;
+	}
+	slot = session_slot(relay, session);
+	new_local_part(session);
+	fill(relay, slot, service, listener, fd, client);
+	/* Listed before it is counted, so that a successor counts what we did. */
+	slot->counted_service = service->id;
+	slot->counted = COUNTED_SERVICE;
+	if (census_enter_service(relay->census, relay->index, service->id, service->limit_connections) < 0 &&
+		census_enter_service(relay->census, relay->index, service->id, service->limit_connections) < 0) {
+		slot->counted = 0;
+		session_note_reason(slot, WHO_POLICY, HOW_LIMIT, OPERATION_ACCEPT, 0);
+		slot_set_state(slot, SLOT_REFUSING);
+	} else {
+		slot_set_state(slot, slot->policy.hooked ? SLOT_ACQUIRING : SLOT_CONNECTING);
+	}
+	kill_point();
+	socket_arm_reset(fd);
+	kill_point();
+	note_local(slot, fd);
+	if (relay_watch_session(relay, session->index, SIDE_CLIENT, fd) < 0) {
+		ending_begin(relay, session, &(struct reason){.who = WHO_SYSTEM, .how = HOW_FAILED, .operation = OPERATION_ACCEPT, .error = errno},
+			ENDING_NOW);
+		return;
+	}
+	session_run(relay, session);
+}
+
+/* A reset is noticed while the client waits; a FIN ends the wait only if asked to, since an answer may still be wanted. */
+static void watch_waiting_client(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+	int fd = slot->fd[SIDE_CLIENT], error = 0;
+	socklen_t length = sizeof error;
+	struct books books;
+
+	if (socket_family(fd) == AF_UNIX) {
+		/* POLLHUP is the peer's close, which for a unix socket is an end without FIN. */
+		if (!(session->events[SIDE_CLIENT] & (EPOLLHUP | EPOLLERR)))
+			return;
+		ending_peer_failed(relay, session, SIDE_CLIENT, OPERATION_RECEIVE, ECONNRESET);
+		return;
+	}
+	if (books_read(fd, false, &books) < 0)
+		return;
+	if (books.state == 7) { /* CLOSE: not by us */
+		if (books.error)
+			error = books.error;
+		else
+			getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+		ending_peer_failed(relay, session, SIDE_CLIENT, OPERATION_RECEIVE, error ? error : ECONNRESET);
+	} else if (books.fin_received && slot->policy.abort_on_close) {
+		ending_begin(relay, session, &(struct reason){.who = WHO_CLIENT, .how = HOW_CLOSED, .operation = OPERATION_RECEIVE}, ENDING_DELIVER);
+	}
+}
+
+static void run_relaying(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+	bool again = false;
+
+	/* A predecessor may have died between noting a failure and acting on it. */
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
+		if (slot->side_end[s] == SIDE_FAILED) {
+			ending_peer_failed(relay, session, s, slot->side_operation[s], slot->side_error[s]);
+			return;
+		}
+	}
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND && slot_state(slot) == SLOT_RELAYING; s++)
+		again |= flow_pump(relay, session, s);
+	if (slot_state(slot) != SLOT_RELAYING)
+		return;
+	if (slot->flow[SIDE_CLIENT] == FLOW_SHUT && slot->flow[SIDE_BACKEND] == FLOW_SHUT)
+		ending_begin(relay, session, NULL, ENDING_DELIVER);
+	else if (again)
+		session_queue(relay, session);
+}
+
+void session_run(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+
+	switch (slot_state(slot)) {
+	case SLOT_REFUSING:
+		ending_refuse(relay, session);
+		break;
+	case SLOT_ACQUIRING:
+		if (!session->asked) {
+			slot->told = 1;
+			session->asked = true;
+			link_tell(relay, session, MESSAGE_ACQUIRE);
+		}
+		watch_waiting_client(relay, session);
+		break;
+	case SLOT_CONNECTING:
+		if (slot->fd[SIDE_BACKEND] < 0 && slot->tries == 0) {
+			connect_start(relay, session);
+			break;
+		}
+		watch_waiting_client(relay, session);
+		if (slot_state(slot) == SLOT_CONNECTING)
+			connect_check(relay, session);
+		break;
+	case SLOT_RELAYING:
+		run_relaying(relay, session);
+		break;
+	case SLOT_CLOSING:
+		ending_run(relay, session);
+		break;
+	case SLOT_FREE: /* an event for who had this slot before */
+	case SLOT_RELEASING:
+	case SLOT_STATES:
+		break;
+	}
+	session->events[SIDE_CLIENT] = session->events[SIDE_BACKEND] = 0;
+}
+
+void session_queue(struct relay *relay, struct session *session)
+{
+	if (session->queued)
+		return;
+	session->queued = true;
+	session->run_next = NULL;
+	*relay->run_tail = session;
+	relay->run_tail = &session->run_next;
+}
+
+void session_verdict(struct relay *relay, struct session *session, const struct message_verdict *verdict)
+{
+	struct slot *slot = session_slot(relay, session);
+
+	if (slot_state(slot) != SLOT_ACQUIRING)
+		return;
+	if (verdict->verdict != VERDICT_GO) {
+		enum side_ending how = slot->policy.on_connect_failure == END_CLOSE ? ENDING_DELIVER : ENDING_NOW;
+
+		ending_begin(relay, session, &verdict->reason, how);
+		return;
+	}
+	slot_write_begin(slot);
+	slot->record.fence = verdict->fence;
+	slot_write_end(slot);
+	slot->route = verdict->route;
+	slot_set_state(slot, SLOT_CONNECTING);
+	kill_point();
+	session_run(relay, session);
+}
+
+void session_end_by_us(struct relay *relay, struct session *session, const struct reason *reason, bool now)
+{
+	struct slot *slot = session_slot(relay, session);
+	static const uint8_t endings[] = {[END_RESET] = ENDING_RESET, [END_RESET_NOW] = ENDING_NOW, [END_CLOSE] = ENDING_DELIVER};
+
+	switch (slot_state(slot)) {
+	case SLOT_REFUSING:
+	case SLOT_ACQUIRING:
+	case SLOT_CONNECTING:
+	case SLOT_RELAYING:
+		ending_begin(relay, session, reason, now ? ENDING_NOW : endings[slot->policy.on_policy_end]);
+		break;
+	case SLOT_CLOSING:
+		if (now)
+			ending_now(relay, session);
+		break;
+	case SLOT_FREE:
+	case SLOT_RELEASING:
+	case SLOT_STATES:
+		break;
+	}
+}
+
+void session_note_reason(struct slot *slot, enum who who, enum how how, enum operation operation, int error)
+{
+	struct reason *r = &slot->record.reason;
+
+	if (r->who != WHO_NONE && !(r->how == HOW_CLOSED && how != HOW_CLOSED))
+		return;
+	slot_write_begin(slot);
+	*r = (struct reason){.who = (uint8_t)who, .how = (uint8_t)how, .operation = (uint8_t)operation, .state = (uint8_t)slot_state(slot), .error = error};
+	slot_write_end(slot);
+}
+
+enum how how_of_error(int error)
+{
+	switch (error) {
+	case ECONNRESET:
+	case EPIPE:
+	case ECONNABORTED:
+		return HOW_RESET;
+	case ETIMEDOUT:
+		return HOW_DEAD;
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case ENETDOWN:
+		return HOW_UNREACHABLE;
+	}
+	return HOW_FAILED;
+}
+
+void session_event(struct relay *relay, const struct session *session, enum event_kind kind)
+{
+	struct ledger_header *header = relay->header;
+	uint64_t number = atomic_load_explicit(&header->events_made, memory_order_relaxed) + 1;
+	struct ledger_event *event = &relay->ledger.events[number & (LEDGER_EVENTS - 1)];
+
+	if (number - atomic_load_explicit(&header->events_taken, memory_order_relaxed) > LEDGER_EVENTS)
+		atomic_fetch_add_explicit(&header->events_lost, 1, memory_order_relaxed);
+	atomic_store_explicit(&event->sequence, 0, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	event->kind = kind;
+	event->slot = session->index;
+	event->record = relay->ledger.slots[session->index].record;
+	atomic_store_explicit(&event->sequence, number, memory_order_release);
+	kill_point();
+	atomic_store_explicit(&header->events_made, number, memory_order_release);
+	link_ring(relay);
+}
+
+/* The last thing that a predecessor did may have been to say this very end. */
+static bool end_was_said(const struct relay *relay, const struct slot *slot)
+{
+	uint64_t number = atomic_load_explicit(&relay->header->events_made, memory_order_relaxed);
+	const struct ledger_event *last = &relay->ledger.events[number & (LEDGER_EVENTS - 1)];
+
+	return number && last->kind == EVENT_ENDED && last->record.id == slot->record.id;
+}
+
+static void account(struct relay *relay, struct slot *slot)
+{
+	struct session_record *r = &slot->record;
+
+	slot_write_begin(slot);
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
+		uint64_t moved = atomic_load_explicit(&slot->moved[s], memory_order_relaxed);
+		uint64_t acked = slot->acked[other_side(s)];
+
+		r->bytes[s] = moved;
+		r->undelivered[s] = slot->received[s] > acked ? slot->received[s] - acked : 0;
+	}
+	r->ended_ms = relay->now_ms;
+	slot_write_end(slot);
+}
+
+void session_finish(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+
+	wheel_remove(&relay->wheel, &session->due);
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
+		flow_drop_pipe(relay, session, s);
+	account(relay, slot);
+	connect_leave(relay, slot);
+	if (slot->counted & COUNTED_SERVICE) {
+		census_leave_service(relay->census, relay->index, slot->counted_service);
+		slot->counted &= (uint8_t)~COUNTED_SERVICE;
+	}
+	if (!end_was_said(relay, slot))
+		session_event(relay, session, EVENT_ENDED);
+	kill_point();
+	if (slot->told) {
+		slot_set_state(slot, SLOT_RELEASING);
+		link_tell(relay, session, MESSAGE_ENDED);
+	} else {
+		session_free(relay, session);
+	}
+}

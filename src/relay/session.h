@@ -1,0 +1,66 @@
+/* A session: one client, at most one backend, two flows. What must survive us is its slot; struct session is the rest.
+ *
+ * States and who moves them on: wire/ledger.h. Everything that happens to a session ends in session_run, which looks at the
+ * state and at the sockets, never at which event it was; so an event too many does no harm and adoption needs none. */
+#ifndef RELAY_SESSION_H
+#define RELAY_SESSION_H
+#include "relay/relay.h"
+#include "relay/slot.h"
+
+struct session {
+	struct wheel_entry due;        /* first: the wheel's entry is the session */
+	struct session *run_next;
+	struct session *tell_next;
+	uint32_t index;
+	uint32_t average[SIDES];       /* bytes moved per wake, moving average: small go by copy, large by splice */
+	uint32_t in_pipe[SIDES];       /* bytes in that flow's pipe */
+	uint32_t events[SIDES];        /* EPOLL* that woke it, 0: none in particular */
+	uint32_t first_candidate;      /* where the round over the backends began */
+	uint16_t check_ms;             /* how long until a closing session is looked at again */
+	uint8_t tell;                  /* enum message_kind that the steward is to hear, 0: none */
+	bool queued;                   /* is in the run queue */
+	bool telling;                  /* is in the tell queue */
+	bool asked;                    /* ACQUIRE was said by us */
+	bool input_cut[SIDES];         /* bytes of that side were read and dropped */
+};
+
+static inline struct slot *session_slot(struct relay *relay, const struct session *session)
+{
+	return &relay->ledger.slots[session->index];
+}
+
+/* A new session for an accepted socket, which it owns from here on. The caller has seen that there is a free slot. */
+void session_begin(struct relay *relay, const struct plan_service *service, const struct ledger_listener *listener, int fd,
+	const struct sockaddr_storage *client);
+
+/* Does what can be done now. */
+void session_run(struct relay *relay, struct session *session);
+
+/* It has more to do but others are to have their turn first. */
+void session_queue(struct relay *relay, struct session *session);
+
+/* The steward's answer to ACQUIRE. */
+void session_verdict(struct relay *relay, struct session *session, const struct message_verdict *verdict);
+
+/* Ended by us, not by a peer: on_policy_end says how, `now` overrules it. */
+void session_end_by_us(struct relay *relay, struct session *session, const struct reason *reason, bool now);
+
+/* Notes why it ends. A failure overrules a clean end noted before, nothing overrules a failure. */
+void session_note_reason(struct slot *slot, enum who who, enum how how, enum operation operation, int error);
+
+/* A peer's failure in words. */
+enum how how_of_error(int error);
+
+/* Both sockets are closed: account, event, and free, or wait for the steward. */
+void session_finish(struct relay *relay, struct session *session);
+
+/* The slot is free for another. */
+void session_free(struct relay *relay, struct session *session);
+
+/* The slot of that index is in use (at adoption). */
+void session_mark_used(struct relay *relay, uint32_t index);
+
+/* The ring: connected, ended. */
+void session_event(struct relay *relay, const struct session *session, enum event_kind kind);
+
+#endif
