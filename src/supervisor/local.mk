@@ -1,1 +1,22 @@
-# filled in by the room's owner
+# The supervisor: libc and libuv only; no config parser, no database.
+noinst_LIBRARIES += src/supervisor/libsupervisor.a
+src_supervisor_libsupervisor_a_SOURCES = \
+	src/supervisor/backoff.c src/supervisor/backoff.h \
+	src/supervisor/capacity.c src/supervisor/capacity.h \
+	src/supervisor/inherited.c src/supervisor/inherited.h \
+	src/supervisor/lock.c src/supervisor/lock.h \
+	src/supervisor/notify.c src/supervisor/notify.h \
+	src/supervisor/options.c src/supervisor/options.h \
+	src/supervisor/pair.c src/supervisor/pair.h \
+	src/supervisor/privilege.c src/supervisor/privilege.h \
+	src/supervisor/process.c src/supervisor/process.h \
+	src/supervisor/programs.c src/supervisor/programs.h \
+	src/supervisor/steward.c src/supervisor/steward.h \
+	src/supervisor/tree.c src/supervisor/tree.h \
+	src/supervisor/watch.c src/supervisor/watch.h
+src_supervisor_libsupervisor_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
+
+sbin_PROGRAMS += src/supervisor/tcpwarden
+src_supervisor_tcpwarden_SOURCES = src/supervisor/main.c
+src_supervisor_tcpwarden_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
+src_supervisor_tcpwarden_LDADD = src/supervisor/libsupervisor.a src/wire/libwire.a src/base/libbase.a $(UV_LIBS)

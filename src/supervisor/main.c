@@ -1,0 +1,69 @@
+/* tcpwarden(8): the supervisor. It starts and watches the other roles, and hands --check and --explain to the steward's program,
+ * which alone has the parser. */
+#include "supervisor/options.h"
+#include "supervisor/programs.h"
+#include "supervisor/tree.h"
+#include "wire/say.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static struct tree tree;
+
+static int ask_steward(const struct options *options)
+{
+	char path[PATH_MAX];
+	const char *argv[] = {"tcpwarden", options->command == COMMAND_CHECK ? "--check" : "--explain", options->config, options->service, NULL};
+
+	if (programs_find(path, "steward") < 0) {
+		fprintf(stderr, "tcpwarden: there is no program steward in %s: is tcpwarden installed whole?\n", path);
+		return EX_OSFILE;
+	}
+	execv(path, (char *const *)(uintptr_t)argv); /* execv only reads them */
+	fprintf(stderr, "tcpwarden: %s: %s\n", path, strerror(errno));
+	return EX_OSERR;
+}
+
+/* A descriptor that we open must not become someone's standard output. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO && fcntl(fd, F_SETFD, 0) == 0);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	char error[256];
+
+	fill_standard_descriptors();
+	if (options_parse(&options, argc, argv, error) < 0) {
+		fprintf(stderr, "tcpwarden: %s\n%s", error, options_usage);
+		return EX_USAGE;
+	}
+	switch (options.command) {
+	case COMMAND_VERSION:
+		puts("tcpwarden " PACKAGE_VERSION);
+		return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+	case COMMAND_HELP:
+		fputs(options_usage, stdout);
+		return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+	case COMMAND_CHECK:
+	case COMMAND_EXPLAIN:
+		return ask_steward(&options);
+	case COMMAND_RUN:
+		break;
+	}
+	say_open("supervisor");
+	return tree_run(&tree, options.config);
+}

@@ -1,0 +1,446 @@
+#include "supervisor/pair.h"
+
+#include "base/clock.h"
+#include "supervisor/capacity.h"
+#include "supervisor/process.h"
+#include "supervisor/tree.h"
+#include "supervisor/watch.h"
+#include "wire/message.h"
+#include "wire/say.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+	ADOPTION_MS = 10000, /* a relay that is not ready may take this long, whatever hang_after says */
+};
+
+enum member_role { MEMBER_HOLDER, MEMBER_RELAY };
+struct member {
+	struct pair *pair;
+	struct process *process;
+	enum member_role role;
+	uint64_t since_ns;
+	bool killed; /* was sent SIGKILL */
+	struct member *next;
+};
+
+static const char *const role_words[] = {[MEMBER_HOLDER] = "holder", [MEMBER_RELAY] = "relay"};
+
+static void hear(struct pair *pair);
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static struct ledger_header *header_of(const struct pair *pair)
+{
+	return pair->ledger.header;
+}
+
+static bool is_ready(const struct pair *pair)
+{
+	return header_of(pair) && atomic_load_explicit(&header_of(pair)->ready, memory_order_relaxed);
+}
+
+static uint64_t descriptor_limit(void)
+{
+	struct rlimit nofile;
+
+	return getrlimit(RLIMIT_NOFILE, &nofile) < 0 ? 1024 : nofile.rlim_max;
+}
+
+static uint32_t kill_one_in(void)
+{
+#ifdef KILL_POINTS
+	const char *text = getenv("TCPWARDEN_KILL_ONE_IN");
+
+	return text ? (uint32_t)strtoul(text, NULL, 10) : 0;
+#else
+	return 0;
+#endif
+}
+
+/* What a table of descriptors lives with: its ledger and its channel to the steward. */
+static void drop_incarnation(struct pair *pair)
+{
+	watch_close(pair->channel);
+	pair->channel = NULL;
+	close_fd(&pair->steward_channel[0]);
+	close_fd(&pair->steward_channel[1]);
+	close_fd(&pair->ledger_fd);
+	close_fd(&pair->ledger_reader_fd);
+	if (pair->ledger.header)
+		ledger_unmap(&pair->ledger);
+	memset(&pair->ledger, 0, sizeof pair->ledger);
+	pair->table_gone = false;
+	pair->unknown_since_ns = 0;
+}
+
+static int make_incarnation(struct pair *pair)
+{
+	char path[64];
+	int r;
+
+	pair->incarnation++;
+	pair->ledger_fd = ledger_create(pair->tree->id, pair->index, pair->incarnation, capacity_slots(descriptor_limit()), kill_one_in());
+	if (pair->ledger_fd < 0)
+		return pair->ledger_fd;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", pair->ledger_fd);
+	pair->ledger_reader_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (pair->ledger_reader_fd < 0)
+		return -errno;
+	r = ledger_map(&pair->ledger, pair->ledger_reader_fd, false);
+	if (r < 0) {
+		memset(&pair->ledger, 0, sizeof pair->ledger);
+		return r;
+	}
+	return message_channel(pair->steward_channel);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+	pair_start(timer->data);
+}
+
+static void try_again(struct pair *pair, bool was_ready)
+{
+	char who[32];
+	uint32_t wait_ms = backoff_died(&pair->backoff, was_ready);
+
+	snprintf(who, sizeof who, "holder %" PRIu32, pair->index);
+	if (tree_is_ending(pair->tree) || !tree_on_failed_start(pair->tree, who, pair->backoff.failures, 0))
+		return;
+	uv_timer_start(&pair->retry, on_retry, wait_ms, 0);
+}
+
+static void lose(struct pair *pair)
+{
+	bool was_ready = is_ready(pair);
+	int r;
+
+	if (!tree_is_ending(pair->tree))
+		say(LOG_ERR, "holder and relay %" PRIu32 " have died, and their sessions with them; they are started again", pair->index);
+	drop_incarnation(pair);
+	if (!tree_is_ending(pair->tree)) {
+		/* At once, so that the steward, which waits for the ledgers of all pairs, has one even while this pair cannot start. */
+		r = make_incarnation(pair);
+		if (r < 0) {
+			say(LOG_ERR, "no ledger for relay %" PRIu32 ": %s", pair->index, strerror(-r));
+			drop_incarnation(pair);
+		}
+		try_again(pair, was_ready);
+		steward_say(&pair->tree->steward);
+	}
+}
+
+static void on_member_exit(void *owner, struct process *process, int status)
+{
+	struct member *member = owner;
+	struct pair *pair = member->pair;
+	char how[64];
+
+	for (struct member **at = &pair->members; *at; at = &(*at)->next) {
+		if (*at == member) {
+			*at = member->next;
+			break;
+		}
+	}
+	process_format_status(status, how);
+	say(tree_is_ending(pair->tree) ? LOG_DEBUG : LOG_WARNING, "%s %" PRIu32 " (process %ld) %s", role_words[member->role], pair->index,
+		(long)process_pid(process), how);
+	free(member);
+	hear(pair); /* its last words may name who goes on */
+	if (!pair->members && pair->table_gone)
+		lose(pair);
+	else if (!pair->members)
+		pair->unknown_since_ns = clock_mono_ns();
+}
+
+static struct member *member_add(struct pair *pair, enum member_role role)
+{
+	struct member *member = calloc(1, sizeof *member);
+
+	if (!member)
+		return NULL;
+	member->pair = pair;
+	member->role = role;
+	member->since_ns = clock_mono_ns();
+	return member;
+}
+
+static void member_list(struct member *member, struct process *process)
+{
+	member->process = process;
+	member->next = member->pair->members;
+	member->pair->members = member;
+	member->pair->unknown_since_ns = 0;
+}
+
+static void member_kill(struct member *member)
+{
+	member->killed = true;
+	process_signal(member->process, SIGKILL);
+}
+
+/* "I am holder, or relay, of this pair." The pid is a claim, and so is the descriptor. */
+static void on_claim(struct pair *pair, struct message *message, enum member_role role)
+{
+	pid_t pid = message->body.process.pid;
+	struct member *member;
+	struct process *process;
+
+	for (member = pair->members; member; member = member->next) {
+		if (process_pid(member->process) == pid) {
+			member->role = role;
+			return;
+		}
+	}
+	member = member_add(pair, role);
+	process = member ? process_adopt(&pair->tree->loop, message->fds[0], pid, pair->tree->privilege.relay_uid, on_member_exit, member) : NULL;
+	if (!process) {
+		if (member)
+			message->fds[0] = -1; /* process_adopt has closed it */
+		if (errno != ESRCH)
+			say(LOG_ERR, "%s %" PRIu32 ": process %ld cannot be watched: %s", role_words[role], pair->index, (long)pid,
+				strerror(errno));
+		free(member);
+		return;
+	}
+	message->fds[0] = -1;
+	member_list(member, process);
+}
+
+static void hear(struct pair *pair)
+{
+	while (pair->channel && !pair->table_gone) {
+		struct message message;
+		int r = message_receive(watch_fd(pair->channel), &message, message_bit(MESSAGE_HOLDER) | message_bit(MESSAGE_RELAY));
+
+		if (r == 1) {
+			on_claim(pair, &message, message.header.kind == MESSAGE_HOLDER ? MEMBER_HOLDER : MEMBER_RELAY);
+			message_close_fds(&message);
+			continue;
+		}
+		if (r == -EBADMSG) {
+			say(LOG_ERR, "holder or relay %" PRIu32 " sent %s, which it may not: both are ended, and started again", pair->index,
+				message_name(message.header.kind));
+			pair_signal(pair, SIGKILL);
+			continue;
+		}
+		if (r < 0) {
+			pair->table_gone = true;
+			watch_events(pair->channel, 0);
+			/* Whoever closed the channel without dying can be of no use any more. */
+			pair_signal(pair, SIGKILL);
+		}
+		return;
+	}
+}
+
+static void on_channel(void *owner, int events)
+{
+	struct pair *pair = owner;
+
+	(void)events;
+	hear(pair);
+	if (pair->table_gone && !pair->members)
+		lose(pair);
+}
+
+static int start_holder(struct pair *pair)
+{
+	struct tree *tree = pair->tree;
+	char name[32];
+	const char *argv[] = {name, NULL};
+	struct member *member;
+	struct process *process;
+	int channel[2], r;
+
+	r = message_channel(channel);
+	if (r < 0)
+		return r;
+	member = member_add(pair, MEMBER_HOLDER);
+	pair->channel = member ? watch_new(&tree->loop, channel[0], UV_READABLE, on_channel, pair) : NULL;
+	if (!pair->channel) {
+		if (!member)
+			close(channel[0]);
+		close(channel[1]);
+		free(member);
+		return -ENOMEM;
+	}
+	snprintf(name, sizeof name, "tcpwarden: holder %" PRIu32, pair->index);
+	process = process_spawn(&tree->loop,
+		&(struct spawn){
+			.path = tree->holder_path,
+			.argv = argv,
+			.fds = {channel[1], tree->self_fd, tree->lock_fd, pair->ledger_fd, pair->steward_channel[1], tree->census_fd},
+			.fd_count = 6,
+			.nofile = UINT64_MAX,
+			.role = ROLE_HOLDER,
+			.privilege = &tree->privilege,
+		},
+		on_member_exit, member);
+	r = process ? 0 : -errno;
+	close(channel[1]); /* from now on only the pair has it: its end says that the pair is gone */
+	if (r < 0) {
+		watch_close(pair->channel);
+		pair->channel = NULL;
+		free(member);
+		return r;
+	}
+	member_list(member, process);
+	return 0;
+}
+
+void pair_start(struct pair *pair)
+{
+	int r = 0;
+
+	if (pair->channel || tree_is_ending(pair->tree))
+		return;
+	if (pair->ledger_fd < 0)
+		r = make_incarnation(pair);
+	if (r < 0) {
+		drop_incarnation(pair);
+	} else {
+		r = start_holder(pair);
+		steward_say(&pair->tree->steward);
+	}
+	if (r < 0) {
+		say(LOG_ERR, "holder %" PRIu32 " cannot be started: %s", pair->index, strerror(-r));
+		try_again(pair, false);
+	}
+}
+
+/* Someone holds the table and has not said who he is: a relay whose holder died, and which could not speak up since. The ledger
+ * names it, which is a claim; only a child of ours that runs as a relay is believed (orphans of the tree come to us). */
+static void adopt_unknown(struct pair *pair)
+{
+	pid_t pid = header_of(pair) ? atomic_load_explicit(&header_of(pair)->owner, memory_order_relaxed) : 0;
+	struct member *member = pid > 1 ? member_add(pair, MEMBER_RELAY) : NULL;
+	int pidfd = member ? pidfd_open(pid, 0) : -1;
+	struct process *process;
+
+	if (pidfd < 0) {
+		free(member);
+		return;
+	}
+	process = process_adopt(&pair->tree->loop, pidfd, pid, pair->tree->privilege.relay_uid, on_member_exit, member);
+	if (!process || !process_is_child(process)) {
+		process_forget(process);
+		free(member);
+		return;
+	}
+	member_list(member, process);
+	say(LOG_WARNING, "relay %" PRIu32 " (process %ld) lost its holder and does not take its place: ended", pair->index, (long)pid);
+	member_kill(member);
+}
+
+static struct member *newest_relay(const struct pair *pair)
+{
+	for (struct member *member = pair->members; member; member = member->next)
+		if (member->role == MEMBER_RELAY)
+			return member;
+	return NULL;
+}
+
+void pair_check(struct pair *pair, uint64_t now_ns, uint64_t grace_ns)
+{
+	struct member *relay = newest_relay(pair);
+	uint64_t seen_ns, allowed_ms = pair->tree->settings.hang_after_ms;
+
+	if (is_ready(pair))
+		backoff_ready(&pair->backoff);
+	else if (allowed_ms < ADOPTION_MS)
+		allowed_ms = ADOPTION_MS;
+	if (pair->unknown_since_ns && !pair->members) {
+		seen_ns = pair->unknown_since_ns > grace_ns ? pair->unknown_since_ns : grace_ns;
+		if (now_ns > seen_ns && now_ns - seen_ns > allowed_ms * 1000000) {
+			adopt_unknown(pair);
+			if (!pair->members)
+				pair->unknown_since_ns = now_ns;
+		}
+		return;
+	}
+	if (!relay || relay->killed || !header_of(pair))
+		return;
+	seen_ns = atomic_load_explicit(&header_of(pair)->beat_ns, memory_order_relaxed);
+	if (seen_ns > now_ns)
+		seen_ns = relay->since_ns; /* it lies, or is broken: what it says of the future counts for nothing */
+	if (seen_ns < relay->since_ns)
+		seen_ns = relay->since_ns;
+	if (seen_ns < grace_ns)
+		seen_ns = grace_ns;
+	if (now_ns <= seen_ns || now_ns - seen_ns <= allowed_ms * 1000000)
+		return;
+	say(LOG_ERR, "relay %" PRIu32 " (process %ld) has not run for %.1f s (hang_after): ended, its holder starts another", pair->index,
+		(long)process_pid(relay->process), (double)(now_ns - seen_ns) / 1e9);
+	member_kill(relay);
+}
+
+void pair_replace_relay(struct pair *pair, uint32_t incarnation)
+{
+	struct member *relay = newest_relay(pair);
+
+	if (!relay || relay->killed || incarnation != pair->incarnation)
+		return; /* it is dead already */
+	say(LOG_ERR, "relay %" PRIu32 " (process %ld) said what it may not: ended, its holder starts another", pair->index,
+		(long)process_pid(relay->process));
+	member_kill(relay);
+}
+
+void pair_signal(struct pair *pair, int signal)
+{
+	bool holder = false;
+
+	for (struct member *member = pair->members; member; member = member->next)
+		holder |= member->role == MEMBER_HOLDER;
+	for (struct member *member = pair->members; member; member = member->next) {
+		if (signal == SIGKILL)
+			member_kill(member);
+		else if (!holder || member->role == MEMBER_HOLDER)
+			process_signal(member->process, signal);
+	}
+}
+
+bool pair_gone(const struct pair *pair)
+{
+	return !pair->members && (!pair->channel || pair->table_gone);
+}
+
+int pair_init(struct pair *pair, struct tree *tree, uint32_t index)
+{
+	memset(pair, 0, sizeof *pair);
+	pair->tree = tree;
+	pair->index = index;
+	pair->ledger_fd = pair->ledger_reader_fd = -1;
+	pair->steward_channel[0] = pair->steward_channel[1] = -1;
+	pair->retry.data = pair;
+	return uv_timer_init(&tree->loop, &pair->retry);
+}
+
+void pair_fini(struct pair *pair)
+{
+	while (pair->members) {
+		struct member *member = pair->members;
+
+		pair->members = member->next;
+		process_forget(member->process);
+		free(member);
+	}
+	drop_incarnation(pair);
+	if (!uv_is_closing((uv_handle_t *)&pair->retry))
+		uv_close((uv_handle_t *)&pair->retry, NULL);
+}

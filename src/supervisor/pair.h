@@ -1,0 +1,55 @@
+/* A holder and its relay, as the supervisor sees them: their ledger, their channels, and the processes that live.
+ *
+ * The descriptor table that both share is what matters. It lives exactly as long as someone has the other end of `channel` open,
+ * which only they have: end of file there is the kernel's word that the table, and every session in it, is gone. Then the pair is
+ * lost and begins anew: next incarnation, new ledger, new channels. Whatever dies before that is replaced by the pair itself.
+ * Owned by the tree, never gone before it. */
+#ifndef SUPERVISOR_PAIR_H
+#define SUPERVISOR_PAIR_H
+#include "supervisor/backoff.h"
+#include "wire/ledger.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct tree;
+struct watch;
+struct member;
+
+struct pair {
+	struct tree *tree;
+	uint32_t index, incarnation; /* incarnation: from 1 */
+	int ledger_fd;               /* -1: could not be made yet */
+	int ledger_reader_fd;        /* the same, read-only */
+	struct ledger ledger;        /* mapped read-only */
+	struct watch *channel;       /* our end; NULL: no holder was started on this incarnation yet */
+	int steward_channel[2];      /* [0] the steward's end, [1] the holder's: we keep both, so that no death closes it */
+	struct member *members;      /* processes known to live, newest first */
+	bool table_gone;             /* end of file on the channel */
+	uint64_t unknown_since_ns;   /* 0, or since when someone holds the table and no member is known */
+	struct backoff backoff;
+	uv_timer_t retry;
+	uint32_t told;               /* incarnation that the present steward was told of, 0: none */
+};
+
+int pair_init(struct pair *pair, struct tree *tree, uint32_t index);
+
+/* Makes ledger and channels if there are none, and starts a holder. Never fails: what does not work is tried again. */
+void pair_start(struct pair *pair);
+
+/* A few times a second: kills a relay that hangs. */
+void pair_check(struct pair *pair, uint64_t now_ns, uint64_t grace_ns);
+
+/* The steward asks: this relay said what it may not. */
+void pair_replace_relay(struct pair *pair, uint32_t incarnation);
+
+/* SIGTERM goes to the holder, which ends its relay; SIGKILL to all. */
+void pair_signal(struct pair *pair, int signal);
+
+/* No process of it lives. */
+bool pair_gone(const struct pair *pair);
+
+void pair_fini(struct pair *pair);
+
+#endif

@@ -1,0 +1,10 @@
+/* Where the programs of the roles are: in the directory they were installed in, or in a list of directories named by the environment
+ * (TCPWARDEN_LIBEXECDIR, colons between them), to run from a build tree. */
+#ifndef SUPERVISOR_PROGRAMS_H
+#define SUPERVISOR_PROGRAMS_H
+#include <limits.h>
+
+/* The first executable regular file DIR/name. 0 or -ENOENT; ret then holds the list that was searched, for a message. */
+int programs_find(char ret[PATH_MAX], const char *name);
+
+#endif

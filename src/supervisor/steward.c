@@ -1,0 +1,372 @@
+#include "supervisor/steward.h"
+
+#include "base/clock.h"
+#include "supervisor/process.h"
+#include "supervisor/tree.h"
+#include "supervisor/watch.h"
+#include "wire/say.h"
+#include "wire/shared.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum {
+	DESCRIPTORS = 4096,            /* it holds few descriptors; its hooks inherit the limit */
+	HANG_AFTER_MS = 30000,    /* while it starts: leases of a predecessor are brought to order first */
+};
+
+/* What may be said in which state. A fault here is a fault of the program: it is ended, and started afresh. */
+static message_set permitted(const struct steward *steward)
+{
+	message_set set = message_bit(MESSAGE_SETTINGS) | message_bit(MESSAGE_STATUS);
+
+	switch (steward->state) {
+	case STEWARD_DOWN:
+	case STEWARD_STARTING:
+		return set;
+	case STEWARD_BEGUN:
+	case STEWARD_READY:
+		return set | message_bit(MESSAGE_ACCEPTED) | message_bit(MESSAGE_READY) | message_bit(MESSAGE_RELOADING) |
+			message_bit(MESSAGE_RELOADED) | message_bit(MESSAGE_REPLACE) | message_bit(MESSAGE_STOPPED);
+	}
+	return 0;
+}
+
+static void on_message(struct steward *steward, struct message *message)
+{
+	struct tree *tree = steward->tree;
+
+	switch ((enum message_kind)message->header.kind) {
+	case MESSAGE_SETTINGS:
+		tree_on_settings(tree, &message->body.settings);
+		if (tree->prepared && steward->state == STEWARD_STARTING)
+			steward->state = STEWARD_BEGUN;
+		break;
+	case MESSAGE_ACCEPTED:
+		tree_on_accepted(tree, message);
+		break;
+	case MESSAGE_READY:
+		steward->state = STEWARD_READY;
+		backoff_ready(&steward->backoff);
+		tree_on_ready(tree);
+		break;
+	case MESSAGE_RELOADING:
+		tree_on_reloading(tree);
+		break;
+	case MESSAGE_RELOADED:
+		steward->told.reload = false;
+		tree_on_reloaded(tree, &message->body.outcome);
+		break;
+	case MESSAGE_STATUS:
+		tree_on_status(tree, &message->body.outcome);
+		break;
+	case MESSAGE_REPLACE:
+		tree_on_replace(tree, &message->body.pair);
+		break;
+	case MESSAGE_STOPPED:
+		tree_on_stopped(tree);
+		break;
+#define NOT_TO_US(NAME) case MESSAGE_##NAME:
+	NOT_TO_US(NONE) NOT_TO_US(BEGIN) NOT_TO_US(RESUME) NOT_TO_US(INHERITED) NOT_TO_US(PAIR) NOT_TO_US(PAIR_LOST)
+	NOT_TO_US(RELOAD) NOT_TO_US(STOP) NOT_TO_US(HOLDER) NOT_TO_US(RELAY) NOT_TO_US(RELAY_HELLO) NOT_TO_US(PLAN_TAKEN)
+	NOT_TO_US(LISTENING) NOT_TO_US(ACQUIRE) NOT_TO_US(ENDED) NOT_TO_US(EVENTS) NOT_TO_US(RESOLVE) NOT_TO_US(STEWARD_HELLO)
+	NOT_TO_US(PLAN) NOT_TO_US(LISTEN) NOT_TO_US(UNLISTEN) NOT_TO_US(VERDICT) NOT_TO_US(END_DURABLE) NOT_TO_US(EVENTS_TAKEN)
+	NOT_TO_US(KILL) NOT_TO_US(KILL_ALL) NOT_TO_US(DRAIN)
+#undef NOT_TO_US
+	case MESSAGE_KINDS:
+		break; /* message_receive lets none of these through */
+	}
+	message_close_fds(message);
+}
+
+/* Takes all that waits. */
+static void hear(struct steward *steward)
+{
+	while (steward->channel) {
+		struct message message;
+		int r = message_receive(watch_fd(steward->channel), &message, permitted(steward));
+
+		if (r == 1) {
+			on_message(steward, &message);
+			continue;
+		}
+		if (r == -EBADMSG) {
+			say(LOG_ERR, "the steward sent %s, which it may not now: ended, and started again", message_name(message.header.kind));
+			steward_signal(steward, SIGKILL);
+			continue;
+		}
+		if (r < 0) { /* Its end is closed: it is dying, which its pidfd will say. If it is not, it is of no use any more. */
+			watch_events(steward->channel, 0);
+			steward_signal(steward, SIGKILL);
+		}
+		return;
+	}
+}
+
+static void on_channel(void *owner, int events)
+{
+	struct steward *steward = owner;
+
+	(void)events;
+	hear(steward);
+	steward_say(steward);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+	steward_start(timer->data);
+}
+
+static void try_again(struct steward *steward, bool was_ready, int final_status)
+{
+	uint32_t wait_ms = backoff_died(&steward->backoff, was_ready);
+
+	if (tree_is_ending(steward->tree) || !tree_on_failed_start(steward->tree, "steward", steward->backoff.failures, final_status))
+		return;
+	uv_timer_start(&steward->retry, on_retry, wait_ms, 0);
+}
+
+static void forget_process(struct steward *steward)
+{
+	watch_close(steward->channel);
+	steward->channel = NULL;
+	if (steward->pulse)
+		munmap(steward->pulse, sizeof *steward->pulse);
+	steward->pulse = NULL;
+	steward->state = STEWARD_DOWN;
+	memset(&steward->told, 0, sizeof steward->told);
+}
+
+static void on_steward_exit(void *owner, struct process *process, int status)
+{
+	struct steward *steward = owner;
+	struct tree *tree = steward->tree;
+	bool was_ready;
+	char how[64];
+
+	hear(steward); /* its last words count: what it accepted, that it stopped */
+	was_ready = steward->state == STEWARD_READY;
+	steward->process = NULL;
+	forget_process(steward);
+	for (uint32_t i = 0; i < tree->pair_count; i++)
+		tree->pairs[i].told = 0;
+	if (!tree_is_ending(tree)) {
+		int code = status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+
+		process_format_status(status, how);
+		if (code != EX_CONFIG || tree->was_ready)
+			say(was_ready ? LOG_ERR : LOG_WARNING, "the steward (process %ld) %s%s", (long)process_pid(process), how,
+				tree->was_ready ? "; sessions go on, it is started again" : "");
+		try_again(steward, was_ready, code >= EX_USAGE && code <= EX_CONFIG ? code : 0);
+	}
+}
+
+static int make_pulse(struct steward *steward)
+{
+	int fd = shared_create("tcpwarden-pulse", sizeof *steward->pulse);
+	void *at;
+
+	if (fd < 0)
+		return fd;
+	at = mmap(NULL, sizeof *steward->pulse, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED || shared_seal(fd, false) < 0) {
+		int r = -errno;
+
+		if (at != MAP_FAILED)
+			munmap(at, sizeof *steward->pulse);
+		close(fd);
+		return r ? r : -EINVAL;
+	}
+	steward->pulse = at;
+	return fd;
+}
+
+void steward_start(struct steward *steward)
+{
+	struct tree *tree = steward->tree;
+	const char *argv[] = {"tcpwarden: steward", "--role", tree->config_path, tree->accepted ? "--resume" : NULL, NULL};
+	int channel[2] = {-1, -1}, pulse_fd = -1, r;
+
+	if (steward->process || tree_is_ending(tree))
+		return;
+	r = message_channel(channel);
+	if (r < 0)
+		goto fail;
+	pulse_fd = make_pulse(steward);
+	if (pulse_fd < 0) {
+		r = pulse_fd;
+		close(channel[0]);
+		goto fail;
+	}
+	steward->channel = watch_new(&tree->loop, channel[0], UV_READABLE, on_channel, steward);
+	if (!steward->channel) {
+		r = -errno;
+		goto fail;
+	}
+	steward->process = process_spawn(&tree->loop,
+		&(struct spawn){
+			.path = tree->steward_path,
+			.argv = argv,
+			.fds = {channel[1], tree->self_fd, -1, pulse_fd},
+			.fd_count = 4,
+			.nofile = DESCRIPTORS,
+			.role = ROLE_STEWARD,
+			.privilege = &tree->privilege,
+		},
+		on_steward_exit, steward);
+	if (!steward->process) {
+		r = -errno;
+		goto fail;
+	}
+	close(channel[1]);
+	close(pulse_fd);
+	steward->starts++;
+	steward->state = STEWARD_STARTING;
+	steward->since_ns = clock_mono_ns();
+	steward->killed = false;
+	steward_say(steward);
+	return;
+fail:
+	say(LOG_ERR, "the steward cannot be started: %s", strerror(-r));
+	if (channel[1] >= 0)
+		close(channel[1]);
+	if (pulse_fd >= 0)
+		close(pulse_fd);
+	forget_process(steward);
+	try_again(steward, false, 0);
+}
+
+/* The next thing that it does not know. 1: said; 0: it knows all that it can be told now; -errno: does not fit now. */
+static int say_next(struct steward *steward)
+{
+	struct tree *tree = steward->tree;
+	int fd = watch_fd(steward->channel), r;
+
+	if (tree->accepted && !steward->told.resume && steward->state == STEWARD_STARTING) {
+		struct message_generation generation = {tree->accepted};
+
+		r = message_send(fd, MESSAGE_RESUME, &generation, tree->accepted_fds);
+		steward->told.resume = r == 0;
+		return r < 0 ? r : 1;
+	}
+	if (steward->state < STEWARD_BEGUN)
+		return 0;
+	if (steward->told.inherited < tree->inherited.count) {
+		int i = steward->told.inherited;
+
+		r = message_send(fd, MESSAGE_INHERITED, &tree->inherited.sockets[i].name, &tree->inherited.sockets[i].fd);
+		steward->told.inherited += r == 0;
+		return r < 0 ? r : 1;
+	}
+	if (!steward->told.begin) {
+		struct message_begin begin = {
+			.tree = tree->id,
+			.workers = tree->pair_count,
+			.first = steward->starts == 1,
+			.separated = tree->privilege.separated,
+			.steward_starts = steward->starts,
+		};
+
+		r = message_send(fd, MESSAGE_BEGIN, &begin, &tree->census_fd);
+		steward->told.begin = r == 0;
+		return r < 0 ? r : 1;
+	}
+	for (uint32_t i = 0; i < tree->pair_count; i++) {
+		struct pair *pair = &tree->pairs[i];
+
+		if (pair->told && pair->told != pair->incarnation) {
+			struct message_pair lost = {i, pair->told};
+
+			r = message_send(fd, MESSAGE_PAIR_LOST, &lost, NULL);
+			pair->told = r < 0 ? pair->told : 0;
+			return r < 0 ? r : 1;
+		}
+		if (!pair->told && pair->ledger_fd >= 0) {
+			struct message_pair here = {i, pair->incarnation};
+			int fds[2] = {pair->ledger_reader_fd, pair->steward_channel[0]};
+
+			r = message_send(fd, MESSAGE_PAIR, &here, fds);
+			pair->told = r < 0 ? 0 : pair->incarnation;
+			return r < 0 ? r : 1;
+		}
+	}
+	if (tree->stop_wanted && !steward->told.stop) {
+		struct message_deadline deadline = {tree->stop_deadline_ms};
+
+		r = message_send(fd, MESSAGE_STOP, &deadline, NULL);
+		steward->told.stop = r == 0;
+		return r < 0 ? r : 1;
+	}
+	if (tree->reload_wanted && !steward->told.reload && steward->state == STEWARD_READY) {
+		r = message_send(fd, MESSAGE_RELOAD, NULL, NULL);
+		steward->told.reload = r == 0;
+		return r < 0 ? r : 1;
+	}
+	return 0;
+}
+
+void steward_say(struct steward *steward)
+{
+	int r;
+
+	if (!steward->channel || !steward->process || steward->killed)
+		return;
+	do
+		r = say_next(steward);
+	while (r > 0);
+	/* Full: when it has read. Too many descriptors under way (ETOOMANYREFS) ends when others read: the tick tries again. */
+	watch_events(steward->channel, r == -EAGAIN || r == -ENOBUFS ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+}
+
+void steward_check(struct steward *steward, uint64_t now_ns, uint64_t grace_ns)
+{
+	uint64_t seen_ns, allowed_ms = steward->tree->prepared ? steward->tree->settings.hang_after_ms : HANG_AFTER_MS;
+
+	if (!steward->process || !steward->pulse || steward->killed)
+		return;
+	seen_ns = atomic_load_explicit(&steward->pulse->beat_ns, memory_order_relaxed);
+	if (seen_ns > now_ns)
+		seen_ns = now_ns;
+	if (seen_ns < steward->since_ns)
+		seen_ns = steward->since_ns;
+	if (seen_ns < grace_ns)
+		seen_ns = grace_ns;
+	if (steward->state != STEWARD_READY && allowed_ms < HANG_AFTER_MS)
+		allowed_ms = HANG_AFTER_MS;
+	if (now_ns - seen_ns <= allowed_ms * 1000000)
+		return;
+	say(LOG_ERR, "the steward (process %ld) has not run for %.1f s (hang_after): ended, and started again",
+		(long)process_pid(steward->process), (double)(now_ns - seen_ns) / 1e9);
+	steward_signal(steward, SIGKILL);
+}
+
+void steward_signal(struct steward *steward, int signal)
+{
+	if (!steward->process)
+		return;
+	if (signal == SIGKILL)
+		steward->killed = true;
+	process_signal(steward->process, signal);
+}
+
+int steward_init(struct steward *steward, struct tree *tree)
+{
+	memset(steward, 0, sizeof *steward);
+	steward->tree = tree;
+	steward->retry.data = steward;
+	return uv_timer_init(&tree->loop, &steward->retry);
+}
+
+void steward_fini(struct steward *steward)
+{
+	process_forget(steward->process);
+	steward->process = NULL;
+	forget_process(steward);
+	if (!uv_is_closing((uv_handle_t *)&steward->retry))
+		uv_close((uv_handle_t *)&steward->retry, NULL);
+}

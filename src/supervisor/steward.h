@@ -1,0 +1,58 @@
+/* The steward as the supervisor sees it: one process at a time, its channel, its pulse, and what it has been told.
+ *
+ *   DOWN ── exec ──► STARTING ── SETTINGS ──► BEGUN ── READY ──► READY
+ *     ▲                  (any state: died) ───────────────────────┘
+ *
+ * Nothing is queued for it: steward_say compares what it has been told with what is so, and says the difference, in an order that
+ * suits a start. So a message that does not fit now is said later, and a new steward is told all. Owned by the tree; started by
+ * steward_start, and never gone before the tree. */
+#ifndef SUPERVISOR_STEWARD_H
+#define SUPERVISOR_STEWARD_H
+#include "supervisor/backoff.h"
+#include "wire/inherit.h"
+#include "wire/message.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct tree;
+struct process;
+struct watch;
+
+enum steward_state { STEWARD_DOWN, STEWARD_STARTING, STEWARD_BEGUN, STEWARD_READY };
+
+struct steward {
+	struct tree *tree;
+	enum steward_state state;
+	struct process *process;  /* NULL: none lives */
+	struct watch *channel;    /* our end; a new pair for each process */
+	struct pulse *pulse;      /* NULL: none */
+	struct backoff backoff;
+	uv_timer_t retry;
+	uint32_t starts;
+	uint64_t since_ns;        /* when this process was started */
+	bool killed;              /* this process was sent SIGKILL */
+	struct {                  /* what this process was told */
+		bool resume, begin, stop, reload;
+		int inherited;
+	} told;
+};
+
+int steward_init(struct steward *steward, struct tree *tree);
+
+/* Never fails: what does not work is tried again. */
+void steward_start(struct steward *steward);
+
+/* Says what is to be said, as far as it can be now. */
+void steward_say(struct steward *steward);
+
+/* A few times a second: kills it if its loop hangs. `grace_ns`: silence before that does not count. */
+void steward_check(struct steward *steward, uint64_t now_ns, uint64_t grace_ns);
+
+void steward_signal(struct steward *steward, int signal);
+
+/* Closes the handle: when the tree ends and the process is gone. */
+void steward_fini(struct steward *steward);
+
+#endif
