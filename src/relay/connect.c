@@ -290,6 +290,12 @@ void connect_check(struct relay *relay, struct session *session)
 		error = books.error;
 		if (!error)
 			getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+		if (error == ENOTCONN) { /* a predecessor died between listing it and connect: this try has not been made */
+			forget_socket(relay, slot);
+			slot->tries--;
+			go_on(relay, session, 0);
+			return;
+		}
 		if (error != ECONNRESET && error != EPIPE && !books.received && !books.fin_received) {
 			failed(relay, session, error ? error : ECONNREFUSED);
 			return;
