@@ -213,8 +213,8 @@ static void on_claim(struct pair *pair, struct message *message, enum member_rol
 		if (member)
 			message->fds[0] = -1; /* process_adopt has closed it */
 		if (errno != ESRCH)
-			say(LOG_ERR, "%s %" PRIu32 ": process %ld cannot be watched: %s", role_words[role], pair->index, (long)pid,
-				strerror(errno));
+			say(LOG_ERR, "%s %" PRIu32 ": process %ld cannot be watched: %s%s", role_words[role], pair->index, (long)pid,
+				strerror(errno), errno == EACCES ? " (/proc hides it: mount it without hidepid=)" : "");
 		free(member);
 		return;
 	}

@@ -177,7 +177,7 @@ static int check_user(pid_t pid, uid_t uid)
 	snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
 	f = fopen(path, "re");
 	if (!f)
-		return errno == ENOENT ? -ESRCH : -errno;
+		return errno == ENOENT ? -EACCES : -errno; /* it lives, says its pidfd: /proc hides it (hidepid=) */
 	while (fgets(line, sizeof line, f)) {
 		if (sscanf(line, "Uid: %u %u %u %u", &ids[0], &ids[1], &ids[2], &ids[3]) == 4) {
 			r = ids[0] == uid && ids[1] == uid && ids[2] == uid && ids[3] == uid ? 0 : -EPERM;
@@ -194,7 +194,7 @@ struct process *process_adopt(uv_loop_t *loop, int pidfd, pid_t pid, uid_t uid, 
 	int r = real == -1 ? -ESRCH : real <= 0 || real != pid ? -EPERM : check_user(pid, uid);
 
 	/* While the pidfd still tells the number, that number was nobody else's when its user was read. */
-	if (!r && pid_of_pidfd(pidfd) != pid)
+	if (real > 0 && pid_of_pidfd(pidfd) == -1)
 		r = -ESRCH;
 	if (r < 0) {
 		close(pidfd);

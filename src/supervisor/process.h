@@ -31,7 +31,8 @@ struct spawn {
 struct process *process_spawn(uv_loop_t *loop, const struct spawn *spawn, process_callback on_exit, void *owner);
 
 /* A process that someone says is his: takes the pidfd, and believes no word of it: it must be a pidfd of `pid`, and the process must
- * run as `uid`. NULL with errno set (EPERM: it is another's; ESRCH: it has ended). */
+ * run as `uid`. NULL with errno set (EPERM: it is another's; ESRCH: it has ended;
+ * EACCES: /proc does not show it). */
 struct process *process_adopt(uv_loop_t *loop, int pidfd, pid_t pid, uid_t uid, process_callback on_exit, void *owner);
 
 /* Its parent is this process. */

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 enum {
-	DESCRIPTORS = 4096,            /* it holds few descriptors; its hooks inherit the limit */
-	HANG_AFTER_MS = 30000,    /* while it starts: leases of a predecessor are brought to order first */
+	DESCRIPTORS = 4096,    /* it holds few descriptors; its hooks inherit the limit */
+	HANG_AFTER_MS = 30000, /* while it starts: leases of a predecessor are brought to order first */
 };
 
 /* What may be said in which state. A fault here is a fault of the program: it is ended, and started afresh. */

@@ -27,7 +27,7 @@ enum {
 	STOP_CAP_MS = 90000,  /* for the steward to finish after the deadline that it was given */
 	END_MS = 5000,        /* for roles to obey SIGTERM when their work is done */
 	KILLED_MS = 2000,     /* to be gone after SIGKILL */
-	DESCRIPTORS = 4096,        /* a few descriptors for each pair */
+	DESCRIPTORS = 4096,   /* a few descriptors for each pair */
 };
 
 /* Ends what is left and leaves the loop once it is gone. The first status stands. */
@@ -338,7 +338,7 @@ static void raise_limit(void)
 	struct rlimit nofile;
 
 	if (getrlimit(RLIMIT_NOFILE, &nofile) == 0 && nofile.rlim_cur < DESCRIPTORS) {
-		nofile.rlim_cur = nofile.rlim_max < DESCRIPTORS ? nofile.rlim_max : NOFILE;
+		nofile.rlim_cur = nofile.rlim_max < DESCRIPTORS ? nofile.rlim_max : DESCRIPTORS;
 		setrlimit(RLIMIT_NOFILE, &nofile);
 	}
 }
