@@ -2,4 +2,6 @@
 noinst_LIBRARIES += src/base/libbase.a
 src_base_libbase_a_SOURCES = \
 	src/base/clock.c src/base/clock.h \
-	src/base/endpoint.c src/base/endpoint.h
+	src/base/duration.c src/base/duration.h \
+	src/base/endpoint.c src/base/endpoint.h \
+	src/base/nearest.c src/base/nearest.h

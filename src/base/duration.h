@@ -1,0 +1,14 @@
+/* Durations as people write them: a whole number and its unit, "500ms", "20s", "15m", "2h", "1d". */
+#ifndef BASE_DURATION_H
+#define BASE_DURATION_H
+#include <stdint.h>
+
+/* 0 and *ret_ms; -EDOM: a number without a unit; -ERANGE: more than 64 bits of milliseconds; -EINVAL: anything else. */
+int duration_parse(const char *text, uint64_t *ret_ms);
+
+enum { DURATION_TEXT = 32 };
+
+/* The shortest exact form: 90000 is "90s", 120000 is "2m", 0 is "0s". */
+void duration_format(uint64_t ms, char text[DURATION_TEXT]);
+
+#endif
