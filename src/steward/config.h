@@ -82,6 +82,7 @@ int config_parse(const char *file, const char *text, size_t length, struct confi
 int config_load(const char *file, struct config **ret, struct config_errors *errors);
 
 void config_free(struct config *config);
+void service_config_fini(struct service_config *service); /* what it points to; only for who builds one */
 void config_errors_free(struct config_errors *errors);
 
 const struct service_config *config_service(const struct config *config, const char *name); /* NULL: none */

@@ -1,1 +1,2 @@
 # filled in by the room's owner
+include src/steward/conf.mk
