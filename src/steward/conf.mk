@@ -11,4 +11,7 @@ src_steward_libconf_a_SOURCES = \
 	src/steward/config_syntax.c src/steward/config_syntax.h \
 	src/steward/config_token.c src/steward/config_token.h \
 	src/steward/config_value.c src/steward/config_value.h \
+	src/steward/plan_build.c src/steward/plan_build.h \
+	src/steward/plan_ids.c src/steward/plan_ids.h \
+	src/steward/resolver.c src/steward/resolver.h \
 	src/steward/settings.c src/steward/settings.h
