@@ -4,4 +4,5 @@ src_base_libbase_a_SOURCES = \
 	src/base/clock.c src/base/clock.h \
 	src/base/duration.c src/base/duration.h \
 	src/base/endpoint.c src/base/endpoint.h \
+	src/base/escape.c src/base/escape.h \
 	src/base/nearest.c src/base/nearest.h
