@@ -1,0 +1,35 @@
+#include "steward/check.h"
+#include "steward/log.h"
+#include "steward/steward.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+static int usage(void)
+{
+	fprintf(stderr, "This is a part of tcpwarden(8), which starts it as it needs it. By hand it does this:\n"
+			"  steward --check CONFIG    says what is wrong with a config (78) or that it is right (0)\n"
+			"  steward --settings        lists every setting, its type, default and meaning\n"
+			"  steward --version\n");
+	return EX_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	bool resume = argc == 4 && strcmp(argv[3], "--resume") == 0;
+
+	if (argc == 3 && strcmp(argv[1], "--check") == 0)
+		return check_main(argv[2]);
+	if (argc == 2 && strcmp(argv[1], "--settings") == 0)
+		return settings_main();
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		printf("tcpwarden steward %s\n", PACKAGE_VERSION);
+		return fflush(stdout) == 0 ? 0 : EX_IOERR;
+	}
+	if ((argc == 3 || resume) && strcmp(argv[1], "--role") == 0) {
+		log_open();
+		return steward_run(argv[2], resume);
+	}
+	return usage();
+}

@@ -1,0 +1,124 @@
+/* The answer to `status`: what is in force, who runs, what is held. */
+#include "base/clock.h"
+#include "steward/log.h"
+#include "steward/steward.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *phase_word(const struct steward *s)
+{
+	switch (s->phase) {
+	case PHASE_STARTING:
+	case PHASE_RECOVERING:
+	case PHASE_PREPARING:
+		return "starting";
+	case PHASE_UP:
+		return s->change.state != CHANGE_NONE && s->change.cause == CAUSE_RELOAD ? "reloading" : "running";
+	case PHASE_STOPPING:
+	case PHASE_RELEASING:
+	case PHASE_STOPPED:
+		return "stopping";
+	}
+	return "?";
+}
+
+/* "same", "differs", or why it cannot be read. */
+static const char *compare_file(const struct config *config)
+{
+	const char *word = "unreadable";
+	char *text = malloc(config->text_length + 1);
+	FILE *file = fopen(config->file, "re");
+
+	if (file && text) {
+		size_t n = fread(text, 1, config->text_length + 1, file);
+
+		if (!ferror(file))
+			word = n == config->text_length && memcmp(text, config->text, n) == 0 ? "same" : "differs";
+	}
+	if (file)
+		fclose(file);
+	free(text);
+	return word;
+}
+
+static json_t *relays(const struct steward *s)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < s->roster.relays; i++) {
+		const struct ledger *l = roster_ledger(&s->roster, i);
+
+		if (!l) {
+			json_array_append_new(list, json_pack("{s:i, s:s}", "relay", (int)i, "state", "gone"));
+			continue;
+		}
+		json_array_append_new(list,
+			json_pack("{s:i, s:s, s:i, s:I, s:I, s:b}", "relay", (int)i, "state",
+				atomic_load(&l->header->ready) ? "running" : "starting", "pid", (int)atomic_load(&l->header->owner), "incarnation",
+				(json_int_t)roster_incarnation(&s->roster, i), "starts", (json_int_t)atomic_load(&l->header->starts), "has_plan",
+				(int)roster_has_plan(&s->roster, i)));
+	}
+	return list;
+}
+
+static json_t *services(const struct steward *s)
+{
+	const struct plan *plan = &s->roster.plan;
+	json_t *list = json_array();
+
+	for (size_t i = 0; s->config && i < s->config->service_count; i++) {
+		const struct service_config *service = &s->config->services[i];
+		json_t *listen = json_array(), *backends = json_array();
+		json_int_t sessions = 0;
+
+		for (size_t k = 0; k < service->listen_count; k++)
+			json_array_append_new(listen, json_string(service->listen[k].text));
+		for (uint32_t p = 0; plan->header && p < plan->header->service_count; p++) {
+			const struct plan_service *of = &plan->services[p];
+
+			if (strncmp(of->name, service->name, sizeof of->name) != 0)
+				continue;
+			if (s->census)
+				sessions = census_service_total(s->census, of->id);
+			for (uint32_t b = of->first_backend; b < of->first_backend + of->backend_count; b++)
+				json_array_append_new(backends,
+					json_pack("{s:s, s:i, s:I}", "address", plan->backends[b].address, "addresses", (int)plan->backends[b].address_count,
+						"sessions", s->census ? (json_int_t)census_backend_total(s->census, plan->backends[b].id) : (json_int_t)0));
+		}
+		json_array_append_new(list,
+			json_pack("{s:s, s:o, s:o, s:I, s:I, s:b}", "name", service->name, "listen", listen, "backends", backends, "sessions",
+				sessions, "limit", (json_int_t)service->limit_connections, "hooked", (int)service->policy.hooked));
+	}
+	return list;
+}
+
+json_t *steward_status(struct steward *s)
+{
+	struct lease_counts held = leases_counts(s->leases);
+	uint32_t failed = 0;
+	json_t *o;
+
+	roster_settled(&s->roster, &failed);
+	o = json_pack("{s:b, s:s, s:s, s:i}", "ok", 1, "version", PACKAGE_VERSION, "state", phase_word(s), "pid", (int)getpid());
+	json_object_set_new(o, "config",
+		json_pack("{s:s, s:s, s:I}", "file", s->config_path, "content", s->config ? compare_file(s->config) : "unreadable", "plan",
+			(json_int_t)s->roster.generation));
+	json_object_set_new(o, "sessions", json_integer((json_int_t)roster_live(&s->roster)));
+	json_object_set_new(o, "leases",
+		json_pack("{s:I, s:I, s:I, s:I}", "acquiring", (json_int_t)held.acquiring, "held", (json_int_t)held.held, "releasing",
+			(json_int_t)held.releasing, "failed", (json_int_t)held.failed));
+	json_object_set_new(o, "separated", json_boolean(s->begin.separated));
+	json_object_set_new(o, "steward_starts", json_integer(s->begin.steward_starts));
+	json_object_set_new(o, "listeners_failed", json_integer(failed));
+	json_object_set_new(o, "names_pending", json_integer(s->resolver ? (json_int_t)resolver_pending(s->resolver) : 0));
+	json_object_set_new(o, "events_lost", json_integer((json_int_t)s->roster.events_lost));
+	json_object_set_new(o, "log_lines_dropped", json_integer((json_int_t)log_dropped()));
+	json_object_set_new(o, "relays", relays(s));
+	json_object_set_new(o, "services", services(s));
+	return o;
+}

@@ -1,0 +1,573 @@
+#include "steward/steward.h"
+
+#include "base/clock.h"
+#include "steward/log.h"
+#include "wire/shared.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <syslog.h>
+#include <unistd.h>
+
+enum {
+	TICK_MS = 200,
+	TICK_STOPPING_MS = 50,
+	RETRY_LISTEN_MS = 5000,
+	CONFIG_MAX = 16 << 20,
+};
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	struct steward *s = handle->data;
+
+	s->handles--;
+}
+
+static void on_upstream_closed(uv_handle_t *handle)
+{
+	struct upstream *u = handle->data;
+	struct steward *s = u->context;
+
+	s->handles--;
+}
+
+void steward_end(struct steward *s, int exit_status)
+{
+	if (s->closing)
+		return;
+	s->closing = true;
+	s->exit_status = exit_status;
+	upstream_close(&s->upstream, on_upstream_closed);
+	uv_close((uv_handle_t *)&s->parent, on_handle_closed);
+	uv_close((uv_handle_t *)&s->tick, on_handle_closed);
+	control_close(s->control);
+	s->control = NULL;
+	roster_close(&s->roster);
+	if (s->resolver)
+		resolver_stop(s->resolver);
+	s->resolver = NULL;
+}
+
+/* ---- what the roster tells ---- */
+
+static void on_acquire(void *context, const struct session_key *key, const struct session_record *record)
+{
+	struct steward *s = context;
+	const struct service_config *service = config_service(s->config, record->service);
+	struct message_verdict verdict = {.id = key->id, .slot = key->slot, .verdict = VERDICT_GO};
+
+	if (service && service->policy.hooked && s->phase != PHASE_RELEASING) {
+		leases_acquire(s->leases, key, service->name, record);
+		return;
+	}
+	/* Its service was removed, or lost its hooks, by a reload while it waited. */
+	if (!service || s->phase == PHASE_RELEASING) {
+		verdict.verdict = VERDICT_REFUSE;
+		verdict.reason = (struct reason){.who = WHO_OPERATOR, .how = HOW_SHUTDOWN, .state = SLOT_ACQUIRING};
+	}
+	roster_verdict(&s->roster, key, &verdict);
+}
+
+static void on_ended(void *context, const struct session_key *key, const struct session_record *record, bool recovered)
+{
+	struct steward *s = context;
+
+	/* leases_recover judges what is not in a ledger any more. */
+	if (s->phase >= PHASE_PREPARING)
+		leases_end(s->leases, key, record, recovered);
+}
+
+static void on_resolve(void *context, const char *backend)
+{
+	struct steward *s = context;
+
+	resolver_again(s->resolver, backend);
+}
+
+static void on_violation(void *context, const struct message_pair *pair)
+{
+	struct steward *s = context;
+
+	upstream_replace(&s->upstream, pair);
+}
+
+static void on_progress(void *context)
+{
+	steward_change_step(context);
+}
+
+static void on_roster_closed(void *context)
+{
+	(void)context; /* the loop runs until every handle is closed */
+}
+
+static const struct roster_host roster_host = {
+	.on_acquire = on_acquire,
+	.on_ended = on_ended,
+	.on_resolve = on_resolve,
+	.on_violation = on_violation,
+	.on_progress = on_progress,
+	.on_closed = on_roster_closed,
+};
+
+/* ---- what leases and resolver tell ---- */
+
+static void on_verdict(void *context, const struct session_key *key, const struct message_verdict *verdict)
+{
+	struct steward *s = context;
+
+	roster_verdict(&s->roster, key, verdict);
+}
+
+static void on_end_durable(void *context, const struct session_key *key)
+{
+	struct steward *s = context;
+
+	roster_durable(&s->roster, key);
+}
+
+static void on_leases_stopped(void *context)
+{
+	struct steward *s = context;
+
+	if (s->phase != PHASE_RELEASING)
+		return;
+	s->phase = PHASE_STOPPED;
+	upstream_say(&s->upstream, MESSAGE_STOPPED);
+}
+
+static const struct lease_callbacks lease_callbacks = {
+	.on_verdict = on_verdict,
+	.on_end_durable = on_end_durable,
+	.on_stopped = on_leases_stopped,
+};
+
+static void on_names_change(void *context)
+{
+	steward_names_changed(context);
+}
+
+static void on_names_ready(void *context)
+{
+	steward_on_resolved(context);
+}
+
+static void on_resolver_stopped(void *context)
+{
+	(void)context;
+}
+
+static const struct resolver_callbacks resolver_callbacks = {
+	.on_change = on_names_change,
+	.on_ready = on_names_ready,
+	.on_stopped = on_resolver_stopped,
+};
+
+/* ---- control socket ---- */
+
+static json_t *control_status(void *context)
+{
+	return steward_status(context);
+}
+
+static bool control_reload(void *context)
+{
+	struct steward *s = context;
+
+	if (s->phase != PHASE_UP && s->phase != PHASE_PREPARING)
+		return false;
+	if (s->change.state == CHANGE_NONE)
+		upstream_say(&s->upstream, MESSAGE_RELOADING);
+	steward_reload(s);
+	return true;
+}
+
+static void open_control(struct steward *s)
+{
+	static const struct control_host host = {.status = control_status, .reload = control_reload};
+	char error[CONTROL_ERROR_SIZE];
+	struct control_options options = {
+		.path = s->config->control_socket,
+		.group = s->config->control_group,
+		.mode = s->config->control_mode,
+		.refused = {s->config->settings.user_relay, s->config->settings.user_status},
+		.separated = s->begin.separated,
+	};
+
+	if (!options.path)
+		return;
+	if (control_open(&s->control, &s->loop, &options, &s->roster, &host, s, error) < 0)
+		log_line(LOG_ERR, "control socket: %s; tcpwardenctl and systemctl reload do not work", error);
+}
+
+/* ---- the start, step by step ---- */
+
+static void on_recovered(void *context)
+{
+	struct steward *s = context;
+
+	s->phase = PHASE_PREPARING;
+	if (s->stop_due) {
+		roster_start(&s->roster);
+		steward_stop(s, s->deadline_ms, &s->stop_reason);
+		return;
+	}
+	if (s->resume)
+		steward_resume_change(s);
+	else
+		steward_start_change(s);
+	if (!s->closing)
+		open_control(s);
+}
+
+static bool lives(void *context, const struct session_key *key, struct slot *ret)
+{
+	struct steward *s = context;
+
+	return roster_lives(&s->roster, key, ret);
+}
+
+static void seed_ids(struct steward *s)
+{
+	for (uint32_t r = 0; r < s->roster.relays; r++) {
+		const struct ledger *ledger = roster_ledger(&s->roster, r);
+
+		for (int i = 0; ledger && i < LEDGER_LISTENERS; i++) {
+			const struct ledger_listener *e = &ledger->header->listeners[i];
+			char address[ADDRESS_TEXT_SIZE];
+
+			if (atomic_load_explicit(&e->state, memory_order_acquire) == LISTENER_FREE)
+				continue;
+			memcpy(address, e->address, sizeof address);
+			address[sizeof address - 1] = '\0';
+			plan_ids_seed_listener(s->ids, address, e->id);
+		}
+	}
+}
+
+/* Once the census and all ledgers are here. */
+static void recover(struct steward *s)
+{
+	const struct config *config = s->config ? s->config : s->change.config;
+	char error[MESSAGE_TEXT_SIZE];
+	int r;
+
+	if (s->phase != PHASE_STARTING || !s->census || s->roster.relays != s->begin.workers || !roster_complete(&s->roster))
+		return;
+	r = leases_new(&s->leases, &s->loop, config->settings.state_directory, s->begin.tree, &lease_callbacks, s, error);
+	if (r < 0) {
+		log_line(LOG_ERR, "leases: %s", error);
+		steward_end(s, EX_CANTCREAT);
+		return;
+	}
+	leases_configure(s->leases, config);
+	seed_ids(s);
+	s->phase = PHASE_RECOVERING;
+	leases_recover(s->leases, lives, on_recovered);
+}
+
+static int read_memfd(int fd, char **ret, size_t *ret_length)
+{
+	void *at;
+	int r = shared_map(fd, false, true, 0, &at, ret_length);
+
+	if (r < 0)
+		return r;
+	*ret = at;
+	return 0;
+}
+
+static void begin_settings(struct steward *s, const struct config *config)
+{
+	log_configure(config);
+	upstream_settings(&s->upstream, &config->settings);
+}
+
+static void report_config(const char *path, struct config_errors *errors)
+{
+	for (size_t i = 0; i < errors->count; i++)
+		log_line(LOG_ERR, "%s", errors->lines[i]);
+	log_line(LOG_ERR, "%s: %zu error%s", path, errors->count, errors->count == 1 ? "" : "s");
+	config_errors_free(errors);
+}
+
+static void on_resume(struct steward *s, struct message *m)
+{
+	struct config_errors errors = {0};
+	char *text;
+	size_t length;
+	int r;
+
+	if (!s->resume || s->config)
+		return;
+	r = read_memfd(m->fds[1], &text, &length);
+	if (r < 0) {
+		log_line(LOG_CRIT, "the accepted config cannot be read back: %s", strerror(-r));
+		steward_end(s, EX_SOFTWARE);
+		return;
+	}
+	r = config_parse(s->config_path, text, length, &s->config, &errors);
+	munmap(text, length);
+	if (r < 0) {
+		report_config(s->config_path, &errors);
+		steward_end(s, EX_SOFTWARE);
+		return;
+	}
+	s->resumed_fd = m->fds[0];
+	m->fds[0] = -1;
+	s->generation = m->body.generation.generation;
+	begin_settings(s, s->config);
+}
+
+static void on_begin(struct steward *s, const struct message *m)
+{
+	s->begin = m->body.begin;
+	s->census = census_map(m->fds[0]);
+	if (!s->census) {
+		log_line(LOG_CRIT, "the census cannot be mapped: %s", strerror(errno));
+		steward_end(s, EX_SOFTWARE);
+		return;
+	}
+	recover(s);
+}
+
+static void on_pair(struct steward *s, struct message *m)
+{
+	int r = roster_add(&s->roster, &m->body.pair, m->fds[0], m->fds[1]);
+
+	m->fds[0] = m->fds[1] = -1;
+	if (r < 0)
+		log_line(LOG_CRIT, "relay %" PRIu32 ": its ledger cannot be read: %s", m->body.pair.relay, strerror(-r));
+	recover(s);
+	steward_change_step(s);
+}
+
+static void on_stop(struct steward *s, uint64_t deadline_ms)
+{
+	static const struct reason shutdown = {.who = WHO_OPERATOR, .how = HOW_SHUTDOWN};
+
+	switch (s->phase) {
+	case PHASE_STARTING:
+	case PHASE_RECOVERING:
+		s->stop_due = true;
+		s->deadline_ms = deadline_ms;
+		s->stop_reason = shutdown;
+		return;
+	case PHASE_PREPARING:
+	case PHASE_UP:
+	case PHASE_STOPPING:
+		steward_stop(s, deadline_ms, &shutdown);
+		return;
+	case PHASE_RELEASING:
+		return;
+	case PHASE_STOPPED:
+		upstream_say(&s->upstream, MESSAGE_STOPPED);
+		return;
+	}
+}
+
+static void on_upstream_message(void *context, struct message *m)
+{
+	struct steward *s = context;
+
+	if (s->closing)
+		return;
+	switch ((enum message_kind)m->header.kind) {
+	case MESSAGE_RESUME:
+		on_resume(s, m);
+		return;
+	case MESSAGE_INHERITED:
+		m->body.text.text[MESSAGE_TEXT_SIZE - 1] = '\0';
+		listeners_inherit(s->listeners, m->body.text.text, m->fds[0]);
+		m->fds[0] = -1;
+		return;
+	case MESSAGE_BEGIN:
+		on_begin(s, m);
+		return;
+	case MESSAGE_PAIR:
+		on_pair(s, m);
+		return;
+	case MESSAGE_PAIR_LOST:
+		roster_lose(&s->roster, &m->body.pair);
+		return;
+	case MESSAGE_RELOAD:
+		steward_reload(s);
+		return;
+	case MESSAGE_STOP:
+		on_stop(s, m->body.deadline.deadline_ms);
+		return;
+#define NOT_TO_US(NAME) case MESSAGE_##NAME:
+	NOT_TO_US(NONE) NOT_TO_US(SETTINGS) NOT_TO_US(ACCEPTED) NOT_TO_US(READY) NOT_TO_US(RELOADED) NOT_TO_US(RELOADING)
+	NOT_TO_US(STATUS) NOT_TO_US(REPLACE) NOT_TO_US(STOPPED) NOT_TO_US(HOLDER) NOT_TO_US(RELAY) NOT_TO_US(RELAY_HELLO)
+	NOT_TO_US(PLAN_TAKEN) NOT_TO_US(LISTENING) NOT_TO_US(ACQUIRE) NOT_TO_US(ENDED) NOT_TO_US(EVENTS) NOT_TO_US(RESOLVE)
+	NOT_TO_US(STEWARD_HELLO) NOT_TO_US(PLAN) NOT_TO_US(LISTEN) NOT_TO_US(UNLISTEN) NOT_TO_US(VERDICT) NOT_TO_US(END_DURABLE)
+	NOT_TO_US(EVENTS_TAKEN) NOT_TO_US(KILL) NOT_TO_US(KILL_ALL) NOT_TO_US(DRAIN)
+#undef NOT_TO_US
+	case MESSAGE_KINDS:
+		return; /* upstream lets none of these through */
+	}
+}
+
+/* The tree has lost its head. Sessions have as long as the config says, then everything ends in order. */
+static void orphaned(struct steward *s)
+{
+	static const struct reason reason = {.who = WHO_SYSTEM, .how = HOW_SHUTDOWN};
+	const struct config *config = s->config ? s->config : s->change.config;
+	uint64_t deadline_ms = clock_mono_ms() + (config ? config->settings.orphan_timeout_ms : 0);
+
+	if (s->closing || s->phase >= PHASE_STOPPING)
+		return;
+	log_line(LOG_CRIT, "the supervisor is dead: sessions are ended in order, leases released");
+	if (s->phase == PHASE_STARTING) {
+		steward_end(s, EX_UNAVAILABLE);
+		return;
+	}
+	if (s->phase == PHASE_RECOVERING) {
+		s->stop_due = true;
+		s->deadline_ms = deadline_ms;
+		s->stop_reason = reason;
+		return;
+	}
+	steward_stop(s, deadline_ms, &reason);
+}
+
+static void on_upstream_gone(void *context)
+{
+	orphaned(context);
+}
+
+static void on_parent(uv_poll_t *poll, int status, int events)
+{
+	struct steward *s = poll->data;
+
+	(void)status;
+	(void)events;
+	uv_poll_stop(poll);
+	s->upstream.gone = true;
+	uv_poll_stop(&s->upstream.poll);
+	orphaned(s);
+}
+
+static const struct upstream_host upstream_host = {.on_message = on_upstream_message, .on_gone = on_upstream_gone};
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct steward *s = timer->data;
+
+	if (s->pulse)
+		atomic_store_explicit(&s->pulse->beat_ns, clock_mono_ns(), memory_order_relaxed);
+	if (s->pulse && s->phase == PHASE_UP)
+		atomic_store_explicit(&s->pulse->ready, 1, memory_order_relaxed);
+	if (s->phase == PHASE_STARTING || s->phase == PHASE_RECOVERING)
+		return;
+	if (uv_now(&s->loop) >= s->retry_ms) {
+		s->retry_ms = uv_now(&s->loop) + RETRY_LISTEN_MS;
+		listeners_retry(s->listeners);
+	}
+	if (s->roster.started)
+		roster_tick(&s->roster);
+	steward_change_step(s);
+	steward_stop_step(s);
+	if (s->phase >= PHASE_STOPPING && uv_timer_get_repeat(timer) != TICK_STOPPING_MS)
+		uv_timer_start(timer, on_tick, TICK_STOPPING_MS, TICK_STOPPING_MS);
+	if (s->phase == PHASE_STOPPED && upstream_idle(&s->upstream))
+		steward_end(s, s->exit_status);
+}
+
+static void map_pulse(struct steward *s)
+{
+	void *at;
+	size_t size;
+
+	/* Run by hand there is none. */
+	if (shared_map(STEWARD_PULSE, true, false, sizeof *s->pulse, &at, &size) == 0) {
+		s->pulse = at;
+		atomic_store_explicit(&s->pulse->beat_ns, clock_mono_ns(), memory_order_relaxed);
+	}
+	close(STEWARD_PULSE);
+}
+
+static int open_all(struct steward *s)
+{
+	int r = uv_loop_init(&s->loop);
+
+	if (r == 0)
+		r = upstream_init(&s->upstream, &s->loop, INHERIT_SUPERVISOR, &upstream_host, s);
+	if (r == 0)
+		r = uv_poll_init(&s->loop, &s->parent, INHERIT_PARENT);
+	if (r == 0)
+		r = uv_poll_start(&s->parent, UV_READABLE, on_parent);
+	if (r == 0)
+		r = uv_timer_init(&s->loop, &s->tick);
+	if (r == 0)
+		r = uv_timer_start(&s->tick, on_tick, 0, TICK_MS);
+	if (r < 0)
+		return r;
+	s->upstream.context = s;
+	s->parent.data = s->tick.data = s;
+	s->handles = 3;
+	s->ids = plan_ids_new();
+	s->listeners = listeners_new();
+	if (!s->ids || !s->listeners)
+		return -ENOMEM;
+	roster_init(&s->roster, &s->loop, s->listeners, &roster_host, s);
+	return resolver_new(&s->loop, &resolver_callbacks, s, &s->resolver);
+}
+
+static void free_all(struct steward *s)
+{
+	steward_drop_change(s);
+	roster_free(&s->roster);
+	leases_free(s->leases);
+	listeners_free(s->listeners);
+	plan_ids_free(s->ids);
+	config_free(s->config);
+	if (s->resumed_fd >= 0)
+		close(s->resumed_fd);
+}
+
+int steward_run(const char *config_path, bool resume)
+{
+	static struct steward s;
+	struct config_errors errors = {0};
+	int r;
+
+	/* A terminal's ^C goes to all of its foreground: the supervisor decides for us. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	if (fcntl(INHERIT_SUPERVISOR, F_GETFD) < 0 || fcntl(INHERIT_PARENT, F_GETFD) < 0) {
+		log_line(LOG_ERR, "--role is for the supervisor: it passes what this needs. Start tcpwarden instead");
+		return EX_USAGE;
+	}
+	for (int fd = INHERIT_SUPERVISOR; fd < STEWARD_INHERITED_END; fd++)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+	s.config_path = config_path;
+	s.resume = resume;
+	s.resumed_fd = -1;
+	map_pulse(&s);
+	if (!resume && (r = config_load(config_path, &s.change.config, &errors)) < 0) {
+		report_config(config_path, &errors);
+		return r == -ENOMEM ? EX_OSERR : EX_CONFIG;
+	}
+	r = open_all(&s);
+	if (r < 0) {
+		log_line(LOG_CRIT, "cannot start: %s", uv_strerror(r));
+		return EX_OSERR;
+	}
+	if (!resume)
+		begin_settings(&s, s.change.config);
+	/* What libuv's pool still runs is waited for; a hook that runs on is the next steward's (leases_recover). */
+	while (!s.closing || s.handles > 0 || s.roster.open > 0)
+		uv_run(&s.loop, UV_RUN_ONCE);
+	free_all(&s);
+	return s.exit_status;
+}

@@ -1,0 +1,110 @@
+/* The steward's role: everything slow. One struct a process, on main's stack; ends when steward_run returns.
+ *
+ *   STARTING ── BEGIN and every PAIR ──► RECOVERING ── leases judged ──► PREPARING ── relays have the plan ──► UP
+ *      STOPPING (from any of the last three) ── sessions over ──► RELEASING ── leases released ──► STOPPED
+ *
+ * steward.c: start and what others tell us; reload.c: how a config, or new addresses, come into force; stop.c: the end. */
+#ifndef STEWARD_STEWARD_H
+#define STEWARD_STEWARD_H
+#include "steward/config.h"
+#include "steward/control.h"
+#include "steward/lease.h"
+#include "steward/listeners.h"
+#include "steward/plan_ids.h"
+#include "steward/report.h"
+#include "steward/resolver.h"
+#include "steward/roster.h"
+#include "steward/upstream.h"
+#include "wire/inherit.h"
+
+#include <uv.h>
+
+enum phase {
+	PHASE_STARTING,
+	PHASE_RECOVERING,
+	PHASE_PREPARING,
+	PHASE_UP,
+	PHASE_STOPPING,
+	PHASE_RELEASING,
+	PHASE_STOPPED,
+};
+
+/* A config on its way into force. Each state waits for the next; nothing has changed before SWITCHING, and nothing can fail in it. */
+enum change_state {
+	CHANGE_NONE,
+	CHANGE_RESOLVING, /* names of the new config have their first answers */
+	CHANGE_SWITCHING, /* relays take the plan, then open new listeners */
+};
+
+enum change_cause { CAUSE_START, CAUSE_RESUME, CAUSE_RELOAD, CAUSE_NAMES };
+
+struct change {
+	enum change_state state;
+	enum change_cause cause;
+	struct config *config; /* ours until it is in force; CAUSE_NAMES and CAUSE_RESUME: the one in force */
+	uint64_t started_ms;
+	bool complained;       /* that it takes long */
+	bool again;            /* another reload was asked for meanwhile */
+	bool names_due;        /* addresses changed: a new plan when nothing else is under way */
+	struct report report;
+};
+
+struct steward {
+	uv_loop_t loop;
+	const char *config_path;
+	bool resume;
+	enum phase phase;
+	int exit_status;
+
+	struct upstream upstream;
+	uv_poll_t parent;  /* the supervisor's pidfd */
+	uv_timer_t tick;
+	int handles;       /* open ones of this struct */
+	bool closing;
+	struct pulse *pulse;
+	struct message_begin begin;
+	struct census *census;
+
+	struct config *config;  /* in force, NULL: none yet */
+	uint32_t generation;    /* of the last plan made */
+	bool resumed_plan;      /* the plan in force is a predecessor's */
+	int resumed_fd;         /* the plan that RESUME brought, -1: none */
+	struct change change;
+	struct plan_ids *ids;
+	struct resolver *resolver;
+	struct listeners *listeners;
+	struct roster roster;
+	struct leases *leases;
+	struct control *control;
+
+	uint64_t stopping_ms;   /* since when */
+	uint64_t deadline_ms;   /* STOPPING: sessions are ended then */
+	uint64_t patience_ms;   /* and waited for until then */
+	struct reason stop_reason;
+	bool stop_due;          /* asked for while RECOVERING */
+	uint64_t retry_ms;      /* when listeners that failed are tried again */
+};
+
+/* Runs the role to its end. The exit status (sysexits.h). */
+int steward_run(const char *config_path, bool resume);
+
+/* reload.c */
+void steward_start_change(struct steward *steward);  /* first start: steward->change.config is set */
+void steward_resume_change(struct steward *steward); /* after a predecessor */
+void steward_reload(struct steward *steward);
+void steward_names_changed(struct steward *steward);
+void steward_change_step(struct steward *steward);   /* something that a change waits for may have happened */
+void steward_drop_change(struct steward *steward);
+void steward_on_resolved(struct steward *steward);
+
+/* stop.c */
+void steward_stop(struct steward *steward, uint64_t deadline_ms, const struct reason *reason);
+void steward_stop_step(struct steward *steward);
+
+/* steward.c */
+void steward_end(struct steward *steward, int exit_status); /* closes everything: the loop ends */
+
+/* status.c: the answer to `status`; a new reference. */
+json_t *steward_status(struct steward *steward);
+
+#endif
