@@ -1,1 +1,8 @@
-# filled in by the room's owner
+# tcpwardenctl: a client of the control socket; libc and jansson, and nothing of the roles.
+bin_PROGRAMS += src/ctl/tcpwardenctl
+src_ctl_tcpwardenctl_SOURCES = \
+	src/ctl/channel.c src/ctl/channel.h \
+	src/ctl/main.c \
+	src/ctl/print.c src/ctl/print.h
+src_ctl_tcpwardenctl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+src_ctl_tcpwardenctl_LDADD = src/base/libbase.a $(JANSSON_LIBS)

@@ -1,0 +1,136 @@
+#include "ctl/print.h"
+
+#include "base/escape.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A terminal is shown nothing that it would obey: service names and addresses came from elsewhere. */
+static const char *text(json_t *object, const char *key, char buffer[256])
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	escape_text(buffer, 256, value ? value : "-", value ? strlen(value) : 1);
+	return buffer;
+}
+
+static json_int_t number(json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static const char *size(json_int_t bytes, char buffer[16])
+{
+	static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+	double value = (double)bytes;
+	size_t i = 0;
+
+	while (value >= 1000 && i < sizeof units / sizeof units[0] - 1) {
+		value /= 1000;
+		i++;
+	}
+	snprintf(buffer, 16, i == 0 ? "%.0f %s" : "%.1f %s", value, units[i]);
+	return buffer;
+}
+
+static const char *age(json_int_t ms, char buffer[16])
+{
+	json_int_t s = ms / 1000;
+
+	if (s < 60)
+		snprintf(buffer, 16, "%.1fs", (double)ms / 1000);
+	else if (s < 3600)
+		snprintf(buffer, 16, "%dm%02ds", (int)(s / 60), (int)(s % 60));
+	else if (s < 86400)
+		snprintf(buffer, 16, "%dh%02dm", (int)(s / 3600), (int)(s / 60 % 60));
+	else
+		snprintf(buffer, 16, "%dd%02dh", (int)(s / 86400 % 100000), (int)(s / 3600 % 24));
+	return buffer;
+}
+
+void print_session_head(void)
+{
+	printf("%-16s %-16s %-10s %-24s %-24s %9s %9s %8s  %s\n", "ID", "SERVICE", "STATE", "CLIENT", "BACKEND", "TO BACK", "TO CLIENT", "AGE",
+		"LEASE");
+}
+
+void print_session(json_t *o)
+{
+	char id[256], service[256], state[256], client[256], backend[256], lease[256], a[16], b[16], c[16];
+
+	printf("%-16s %-16s %-10s %-24s %-24s %9s %9s %8s  %s\n", text(o, "id", id), text(o, "service", service), text(o, "state", state),
+		text(o, "client", client), text(o, "backend", backend), size(number(o, "bytes_to_backend"), a),
+		size(number(o, "bytes_to_client"), b), age(number(o, "age_ms"), c), text(o, "lease", lease));
+}
+
+static void print_services(json_t *services)
+{
+	size_t i, k;
+	json_t *service, *item;
+
+	printf("\n%-20s %9s %9s  %s\n", "SERVICE", "SESSIONS", "LIMIT", "LISTEN");
+	json_array_foreach(services, i, service) {
+		json_t *listen = json_object_get(service, "listen");
+		json_int_t limit = number(service, "limit");
+		char name[256], value[256], count[24] = "-";
+
+		if (limit > 0)
+			snprintf(count, sizeof count, "%" JSON_INTEGER_FORMAT, limit);
+		printf("%-20s %9" JSON_INTEGER_FORMAT " %9s ", text(service, "name", name), number(service, "sessions"), count);
+		json_array_foreach(listen, k, item) {
+			const char *address = json_string_value(item);
+
+			escape_text(value, sizeof value, address ? address : "-", address ? strlen(address) : 1);
+			printf(" %s", value);
+		}
+		printf("\n");
+		json_array_foreach(json_object_get(service, "backends"), k, item) {
+			printf("  -> %-15s %9" JSON_INTEGER_FORMAT "%s\n", text(item, "address", value), number(item, "sessions"),
+				number(item, "addresses") > 0 ? "" : "            its name does not resolve");
+		}
+	}
+}
+
+void print_status(json_t *o)
+{
+	json_t *config = json_object_get(o, "config"), *leases = json_object_get(o, "leases"), *relay;
+	char a[256], b[256], c[256];
+	size_t i;
+
+	printf("tcpwarden %s is %s\n", text(o, "version", a), text(o, "state", b));
+	printf("config    %s, plan %" JSON_INTEGER_FORMAT "%s\n", text(config, "file", a), number(config, "plan"),
+		strcmp(text(config, "content", b), "same") == 0 ? "" : strcmp(b, "differs") == 0
+			? "; the file has changed since: `tcpwardenctl reload` brings it into force" : "; the file cannot be read now");
+	printf("sessions  %" JSON_INTEGER_FORMAT "\n", number(o, "sessions"));
+	printf("leases    %" JSON_INTEGER_FORMAT " held, %" JSON_INTEGER_FORMAT " being acquired, %" JSON_INTEGER_FORMAT
+	       " being released, %" JSON_INTEGER_FORMAT " whose release keeps failing\n",
+		number(leases, "held"), number(leases, "acquiring"), number(leases, "releasing"), number(leases, "failed"));
+	if (!json_is_true(json_object_get(o, "separated")))
+		printf("users     roles are not separated: all run as one user\n");
+	if (number(o, "listeners_failed") > 0)
+		printf("listen    %" JSON_INTEGER_FORMAT " sockets could not be opened; they are tried again, the log says why\n", number(o, "listeners_failed"));
+	if (number(o, "events_lost") + number(o, "log_lines_dropped") > 0)
+		printf("log       %" JSON_INTEGER_FORMAT " session starts and ends, and %" JSON_INTEGER_FORMAT " lines were lost\n",
+			number(o, "events_lost"), number(o, "log_lines_dropped"));
+	json_array_foreach(json_object_get(o, "relays"), i, relay)
+		printf("relay %-3" JSON_INTEGER_FORMAT " %s, process %" JSON_INTEGER_FORMAT ", started %" JSON_INTEGER_FORMAT " times%s\n",
+			number(relay, "relay"), text(relay, "state", c), number(relay, "pid"), number(relay, "starts"),
+			json_is_true(json_object_get(relay, "has_plan")) ? "" : ", has not taken the plan yet");
+	print_services(json_object_get(o, "services"));
+}
+
+void print_fields(json_t *object)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(object, key, value) {
+		char buffer[256];
+
+		if (json_is_integer(value))
+			printf("%-18s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
+		else if (json_is_string(value))
+			printf("%-18s %s\n", key, text(object, key, buffer));
+	}
+}
