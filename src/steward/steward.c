@@ -192,12 +192,13 @@ static bool control_reload(void *context)
 static void open_control(struct steward *s)
 {
 	static const struct control_host host = {.status = control_status, .reload = control_reload};
+	const struct config *config = s->config ? s->config : s->change.config;
 	char error[CONTROL_ERROR_SIZE];
 	struct control_options options = {
-		.path = s->config->control_socket,
-		.group = s->config->control_group,
-		.mode = s->config->control_mode,
-		.refused = {s->config->settings.user_relay, s->config->settings.user_status},
+		.path = config->control_socket,
+		.group = config->control_group,
+		.mode = config->control_mode,
+		.refused = {config->settings.user_relay, config->settings.user_status},
 		.separated = s->begin.separated,
 	};
 
