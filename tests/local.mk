@@ -1,2 +1,14 @@
-# tests
-include tests/config/local.mk
+# The load program of the system tests: many checked connections, as client or backend.
+noinst_PROGRAMS = tests/load/tcpload
+tests_load_tcpload_SOURCES = \
+	tests/load/address.c tests/load/address.h \
+	tests/load/conn.c tests/load/conn.h \
+	tests/load/pattern.c tests/load/pattern.h \
+	tests/load/request.h \
+	tests/load/tally.c tests/load/tally.h \
+	tests/load/tcpload.c
+
+EXTRA_DIST += \
+	tests/system/checks.py tests/system/conftest.py tests/system/daemon.py tests/system/hooks.py tests/system/load.py \
+	tests/system/log.py tests/system/peers.py tests/system/process.py tests/system/settings.py tests/system/waiting.py \
+	tests/system/test_bench.py

@@ -1,0 +1,127 @@
+"""Fixtures. A test asks for `tcpwarden` and makes as many daemons as it likes; the universal checks run at its end for each."""
+import os
+import resource
+import sys
+import tempfile
+import shutil
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+import checks  # noqa: E402
+import process  # noqa: E402
+from daemon import Daemon, build_directory  # noqa: E402
+from load import LoadBackend, LoadClient  # noqa: E402
+from peers import Backend, free_port  # noqa: E402
+
+FULL = os.environ.get("TCPWARDEN_TEST_FULL") == "1"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than some 20 seconds; run with TCPWARDEN_TEST_FULL=1")
+    process.become_subreaper()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def pytest_collection_modifyitems(config, items):
+    if FULL or "slow" in (config.option.markexpr or ""):
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="slow: runs with TCPWARDEN_TEST_FULL=1"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.when == "call":
+        item.call_failed = outcome.get_result().failed
+
+
+def pytest_sessionstart(session):
+    program = os.path.join(build_directory(), "src", "supervisor", "tcpwarden")
+    if not os.path.exists(program) and not session.config.option.collectonly:
+        print(f"\n{program} does not exist: set TCPWARDEN_BUILD to a build directory")
+
+
+@pytest.fixture
+def tcpwarden(request):
+    """tcpwarden(settings, ...) makes a Daemon and starts it (start=False: does not)."""
+    daemons = []
+
+    def make(settings, start=True, **more):
+        daemon = Daemon(settings, **more)
+        daemons.append(daemon)
+        return daemon.start() if start else daemon
+
+    yield make
+    failed = getattr(request.node, "call_failed", True)
+    try:
+        for daemon in daemons:
+            if not daemon.ended and not failed and daemon.popen:
+                checks.before_stop(daemon)
+                daemon.stop()
+        for daemon in daemons:
+            if not failed and daemon.popen:
+                checks.after_stop(daemon)
+    except BaseException:
+        failed = True
+        raise
+    finally:
+        for daemon in daemons:
+            daemon.end_by_force()
+            if failed:
+                print(f"--- {daemon.directory}\n{daemon.log_tail(150)}")
+            daemon.discard()
+
+
+@pytest.fixture
+def scratch():
+    """A directory that other users can reach."""
+    path = tempfile.mkdtemp(prefix="tcpwarden-scratch-")
+    os.chmod(path, 0o777)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def backend():
+    """backend(script, ...): a Backend that ends with the test."""
+    made = []
+
+    def make(script, *args, **more):
+        made.append(Backend(script, *args, **more))
+        return made[-1]
+
+    yield make
+    for b in made:
+        b.close()
+
+
+@pytest.fixture
+def load(scratch):
+    """load.backend(...) and load.client(address, ...): tcpload processes that end with the test."""
+    made = []
+
+    class Make:
+        @staticmethod
+        def backend(*arguments, **more):
+            made.append(LoadBackend(scratch, *arguments, **more))
+            return made[-1]
+
+        @staticmethod
+        def client(address, **options):
+            made.append(LoadClient(scratch, address, **options))
+            return made[-1]
+
+    yield Make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def address():
+    """An address for a listener that nobody uses."""
+    return f"127.0.0.1:{free_port()}"

@@ -1,0 +1,270 @@
+"""One tcpwarden: its config, its tree of processes, its log, its control socket."""
+import grp
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+
+import process
+from hooks import Hooks
+from log import Log
+from settings import config_text, merged
+from waiting import wait_for
+
+START_DEADLINE = 20.0
+STOP_DEADLINE = 30.0
+
+
+def build_directory(kill_points=False):
+    return os.environ.get("TCPWARDEN_BUILD_KILLPOINTS" if kill_points else "TCPWARDEN_BUILD", "" if kill_points else os.getcwd())
+
+
+def separated():
+    """As root, with the system users at hand, roles run as different users; else all as one ordinary user."""
+    if os.geteuid() != 0:
+        return False
+    try:
+        pwd.getpwnam("tcpwarden"), pwd.getpwnam("tcpwarden-relay")
+    except KeyError:
+        return False
+    return True
+
+
+def daemon_user():
+    """Who owns what the daemon needs, None: we ourselves."""
+    return None if os.geteuid() != 0 else "tcpwarden" if separated() else "nobody"
+
+
+class CtlError(AssertionError):
+    def __init__(self, result):
+        super().__init__(f"tcpwardenctl exited {result.returncode}: {result.stderr}{result.stdout}")
+        self.returncode, self.stdout, self.stderr = result.returncode, result.stdout, result.stderr
+
+
+class Daemon:
+    """`settings` are laid over a base that suits tests. Started by start() or by `with`; stop() is the orderly end."""
+
+    def __init__(self, settings, kill_points=False, environment=None, directory=None, limits=None):
+        self.build = build_directory(kill_points)
+        self.user = daemon_user()
+        self.own_directory = directory is None
+        self.directory = directory or tempfile.mkdtemp(prefix="tcpwarden-test-")
+        os.chmod(self.directory, 0o755)
+        self.state = os.path.join(self.directory, "state")
+        self.run = os.path.join(self.directory, "run")
+        self.config_path = os.path.join(self.directory, "tcpwarden.conf")
+        self.control = os.path.join(self.run, "control.sock")
+        self.log_path = os.path.join(self.directory, "log")
+        for path in (self.state, self.run):
+            os.makedirs(path, exist_ok=True)
+            if self.user:
+                shutil.chown(path, self.user)
+        self.environment = environment or {}
+        self.limits = limits
+        self.settings = {}
+        self.configure(settings)
+        open(self.log_path, "a").close()
+        self.log = Log(self.log_path)
+        self.popen = None
+        self.baseline = {}
+        self.known = set()    # every process of the tree that was seen
+        self.notified = []    # what was said to the notify socket
+        self._notify = None
+        # What the universal checks take as given; a test that does harm says so here.
+        self.expected_log = []
+        self.release_twice = False
+        self.acquire_unknown = False
+        self.exit_status = 0
+        self.check_descriptors = True
+        self.hooks = {}
+        self.ended = False
+
+    # Config
+
+    def configure(self, change):
+        """Lays a change over the settings in force and writes the file; the daemon is told nothing."""
+        base = self.settings or {
+            "workers": 1,
+            "state_directory": self.state,
+            "control": {"socket": self.control},
+            "log": {"format": "json"},
+            "shutdown_timeout": "2s",
+        }
+        self.settings = merged(base, change)
+        self.write_config(config_text(self.settings))
+
+    def write_config(self, text):
+        with open(self.config_path + ".new", "w") as f:
+            f.write(text)
+        os.chmod(self.config_path + ".new", 0o644)
+        os.rename(self.config_path + ".new", self.config_path)
+
+    def new_hooks(self, name="hooks"):
+        self.hooks[name] = Hooks(os.path.join(self.directory, name), self.user)
+        return self.hooks[name]
+
+    def program(self, *parts):
+        return os.path.join(self.build, "src", *parts)
+
+    # Life
+
+    def start(self, ready=True, arguments=()):
+        environment = {
+            "PATH": os.environ["PATH"],
+            "TCPWARDEN_LIBEXECDIR": f"{self.program('steward')}:{self.program('relay')}",
+            "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
+            "UBSAN_OPTIONS": "print_stacktrace=1",
+            **self.environment,
+        }
+        environment["NOTIFY_SOCKET"] = self._open_notify()
+        self.popen = subprocess.Popen(
+            [self.program("supervisor", "tcpwarden"), "--config", self.config_path, *arguments], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=open(self.log_path, "a"), env=environment, cwd="/", start_new_session=True,
+            **({"user": "nobody", "group": grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name, "extra_groups": []}
+               if self.user == "nobody" else {}))
+        self.ended = False
+        if ready:
+            self.wait_ready()
+            self.note_baseline()
+        return self
+
+    def _open_notify(self):
+        if self._notify:
+            self._notify.close()
+        path = os.path.join(self.directory, "notify")
+        if os.path.exists(path):
+            os.unlink(path)
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.bind(path)
+        os.chmod(path, 0o777)
+        self._notify.setblocking(False)
+        self.notified = []
+        return path
+
+    def notifications(self):
+        while True:
+            try:
+                self.notified.extend(self._notify.recv(4096).decode().split("\n"))
+            except BlockingIOError:
+                return self.notified
+
+    def wait_notified(self, what, count=1, deadline=START_DEADLINE):
+        def arrived():
+            assert self.popen.poll() is None, f"tcpwarden exited {self.popen.returncode}\n{self.log_tail()}"
+            return self.notifications().count(what) >= count
+        wait_for(arrived, lambda: f"{what} on the notify socket, there is {self.notified}\n{self.log_tail()}", deadline)
+
+    def wait_ready(self, deadline=START_DEADLINE):
+        self.wait_notified("READY=1", deadline=deadline)
+        self.tree()
+
+    def log_tail(self, lines=60):
+        return "log:\n" + "\n".join(line.text for line in self.log.read()[-lines:])
+
+    def signal(self, number):
+        os.kill(self.popen.pid, number)
+
+    def wait_exit(self, deadline=STOP_DEADLINE):
+        try:
+            return self.popen.wait(deadline)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"tcpwarden did not exit within {deadline} s\n{self.tree()}\n{self.log_tail()}") from None
+
+    def stop(self, deadline=STOP_DEADLINE):
+        """SIGTERM, and the orderly end that must follow."""
+        self.tree()
+        self.signal(signal.SIGTERM)
+        status = self.wait_exit(deadline)
+        assert status == self.exit_status, f"exit status {status}, not {self.exit_status}\n{self.log_tail()}"
+        self.ended = True
+
+    def end_by_force(self):
+        """For tests that failed."""
+        if self.popen and self.popen.poll() is None:
+            self.tree()
+            self.popen.kill()
+            self.popen.wait()
+        for p in self.tree():
+            p.kill()
+
+    def discard(self):
+        process.reap_orphans({self.popen.pid} if self.popen else set())
+        self.log.close()
+        if self._notify:
+            self._notify.close()
+        if self.own_directory and not os.environ.get("TCPWARDEN_TEST_KEEP"):
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    # Processes
+
+    def tree(self):
+        """All living processes of this daemon, also those that its supervisor's death left to us."""
+        roots = [self.popen.pid] if self.popen and self.popen.poll() is None else []
+        if roots:
+            self.known.add(process.Process(self.popen.pid))
+        self.known.update(process.children_of(*roots, *(p.pid for p in self.known if p.alive)))
+        return [p for p in self.known if p.alive]
+
+    def role(self, title):
+        """The one process with that title: "supervisor", "steward", "holder 0", "relay 0"."""
+        if title == "supervisor":
+            return process.Process(self.popen.pid)
+        found = [p for p in self.tree() if p.title == f"tcpwarden: {title}"]
+        return found[0] if len(found) == 1 else None
+
+    def wait_role(self, title, not_this=None, deadline=15.0):
+        return wait_for(lambda: (p := self.role(title)) and p != not_this and p, f"a {title}", deadline)
+
+    def roles(self):
+        return {p.title.removeprefix("tcpwarden: "): p for p in self.tree()
+                if re.match(r"tcpwarden: (steward|holder \d+|relay \d+)$", p.title)}
+
+    def note_baseline(self):
+        """Descriptors of each role when nothing happens."""
+        self.baseline = {title: p.descriptors() for title, p in {"supervisor": self.role("supervisor"), **self.roles()}.items()}
+
+    # Control
+
+    def ctl_run(self, *arguments, json_lines=False, timeout=30):
+        command = [self.program("ctl", "tcpwardenctl"), "--socket", self.control]
+        return subprocess.run([*command, *(["--json"] if json_lines else []), *map(str, arguments)], capture_output=True, text=True,
+                              timeout=timeout)
+
+    def ctl(self, *arguments, **more):
+        """Text output; raises CtlError unless it exits 0."""
+        result = self.ctl_run(*arguments, **more)
+        if result.returncode != 0:
+            raise CtlError(result)
+        return result.stdout
+
+    def ctl_json(self, *arguments):
+        return [json.loads(line) for line in self.ctl(*arguments, json_lines=True).splitlines()]
+
+    def sessions(self):
+        """Those that live, as tcpwardenctl --json gives them."""
+        return [o for o in self.ctl_json("sessions") if "client" in o]
+
+    def wait_sessions(self, count, deadline=15.0):
+        return wait_for(lambda: len(s := self.sessions()) == count and (s or True), lambda: f"{count} sessions: {self.sessions()}",
+                        deadline)
+
+    def status(self):
+        return self.ctl_json("status")[0]
+
+    def reload(self):
+        return self.ctl_run("reload")
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, value, trace):
+        if not self.ended:
+            if kind:
+                self.end_by_force()
+            else:
+                self.stop()
