@@ -14,6 +14,7 @@ import process  # noqa: E402
 from daemon import Daemon, build_directory  # noqa: E402
 from load import LoadBackend, LoadClient  # noqa: E402
 from peers import Backend, free_port  # noqa: E402
+from settings import service  # noqa: E402
 
 FULL = os.environ.get("TCPWARDEN_TEST_FULL") == "1"
 
@@ -125,3 +126,19 @@ def load(scratch):
 def address():
     """An address for a listener that nobody uses."""
     return f"127.0.0.1:{free_port()}"
+
+
+@pytest.fixture
+def through(tcpwarden):
+    """through(backends, ...): a running daemon with one service "echo" before these backends; its `address` is where clients go.
+
+    hooked: acquire and release hooks, in daemon.hooks["hooks"]; hook: settings of them; top: settings of the whole daemon."""
+    def make(backends, hooked=False, hook=None, top=None, listen=None, start=True, daemon=None, **more):
+        made = tcpwarden({}, start=False, **(daemon or {}))
+        made.address = listen or f"127.0.0.1:{free_port()}"
+        if hooked:
+            more["hooks"] = made.new_hooks().config(**(hook or {}))
+        made.configure({"services": [service("echo", made.address, backends, **more)], **(top or {})})
+        return made.start() if start else made
+
+    return make
