@@ -1,5 +1,35 @@
+# Unit tests: one block for each module.
+UNIT_LIBS = src/wire/libwire.a src/base/libbase.a $(CMOCKA_LIBS)
+if HAVE_CMOCKA
+
+check_PROGRAMS += tests/unit/test_reason
+tests_unit_test_reason_SOURCES = tests/unit/test_reason.c
+tests_unit_test_reason_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_reason_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_census
+tests_unit_test_census_SOURCES = tests/unit/test_census.c
+tests_unit_test_census_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_census_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_ledger
+tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c
+tests_unit_test_ledger_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_ledger_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_message
+tests_unit_test_message_SOURCES = tests/unit/test_message.c
+tests_unit_test_message_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_message_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_plan
+tests_unit_test_plan_SOURCES = tests/unit/test_plan.c
+tests_unit_test_plan_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_plan_LDADD = $(UNIT_LIBS)
+endif
+
 # The load program of the system tests: many checked connections, as client or backend.
-noinst_PROGRAMS = tests/load/tcpload
+noinst_PROGRAMS += tests/load/tcpload
 tests_load_tcpload_SOURCES = \
 	tests/load/address.c tests/load/address.h \
 	tests/load/conn.c tests/load/conn.h \

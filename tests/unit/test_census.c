@@ -1,0 +1,149 @@
+#include "wire/census.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { SERVICE = 7, BACKEND = 9, LIMIT = 100 };
+
+static int make(void **state)
+{
+	static struct census *census;
+	int fd = census_create(42);
+
+	assert_true(fd >= 0);
+	census = census_map(fd);
+	assert_non_null(census);
+	close(fd);
+	*state = census;
+	return 0;
+}
+
+static int drop(void **state)
+{
+	munmap(*state, sizeof(struct census));
+	return 0;
+}
+
+static void test_new_is_empty(void **state)
+{
+	struct census *census = *state;
+
+	assert_true(census->tree == 42);
+	assert_int_equal(census->version, CENSUS_VERSION);
+	for (uint32_t i = 0; i < CENSUS_SERVICES; i++)
+		assert_int_equal(census_service_total(census, i), 0);
+}
+
+static void test_total_is_the_sum_of_the_rows(void **state)
+{
+	struct census *census = *state;
+
+	assert_int_equal(census_enter_service(census, 0, SERVICE, 0), 0);
+	assert_int_equal(census_enter_service(census, CENSUS_RELAYS - 1, SERVICE, 0), 0);
+	census_enter_backend(census, 3, BACKEND);
+	assert_int_equal(census_service_total(census, SERVICE), 2);
+	assert_int_equal(census_service_total(census, SERVICE + 1), 0);
+	assert_int_equal(census_backend_total(census, BACKEND), 1);
+	census_leave_service(census, 0, SERVICE);
+	census_leave_backend(census, 3, BACKEND);
+	assert_int_equal(census_service_total(census, SERVICE), 1);
+	assert_int_equal(census_backend_total(census, BACKEND), 0);
+}
+
+static void test_limit_counts_all_relays(void **state)
+{
+	struct census *census = *state;
+
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(census_enter_service(census, i, SERVICE, 3), 0);
+	assert_int_equal(census_enter_service(census, 0, SERVICE, 3), -EDQUOT);
+	assert_int_equal(census_enter_service(census, 9, SERVICE, 3), -EDQUOT);
+	assert_int_equal(census_service_total(census, SERVICE), 3);
+	census_leave_service(census, 1, SERVICE);
+	assert_int_equal(census_enter_service(census, 9, SERVICE, 3), 0);
+}
+
+/* A relay that starts counts its own sessions anew, and no other's. */
+static void test_clear_row(void **state)
+{
+	struct census *census = *state;
+
+	census_enter_service(census, 1, SERVICE, 0);
+	census_enter_service(census, 2, SERVICE, 0);
+	census_enter_backend(census, 1, BACKEND);
+	census_clear_row(census, 1);
+	assert_int_equal(census_service_total(census, SERVICE), 1);
+	assert_int_equal(census_backend_total(census, BACKEND), 0);
+}
+
+/* Relays race for the last places; whoever reads the total sees it above the limit only for those on their way out again. */
+static void test_never_above_the_limit(void **state)
+{
+	struct census *census = *state;
+	pid_t relay[4];
+
+	for (uint32_t i = 0; i < 4; i++) {
+		relay[i] = fork();
+		assert_true(relay[i] >= 0);
+		if (relay[i] == 0) {
+			uint32_t mine = 0;
+
+			for (int n = 0; n < 20000; n++) {
+				if (census_enter_service(census, i, SERVICE, LIMIT) == 0)
+					mine++;
+				if (mine > LIMIT || atomic_load(&census->row[i].service[SERVICE]) != mine)
+					_exit(1);
+				if (mine && n % 3 == 0) {
+					census_leave_service(census, i, SERVICE);
+					mine--;
+				}
+			}
+			_exit(0);
+		}
+	}
+	for (int i = 0; i < 4; i++) {
+		int status;
+
+		assert_int_equal(waitpid(relay[i], &status, 0), relay[i]);
+		assert_int_equal(status, 0);
+	}
+	assert_true(census_service_total(census, SERVICE) <= LIMIT);
+	assert_true(census_service_total(census, SERVICE) > 0);
+}
+
+static void test_strange_memory_is_refused(void **state)
+{
+	int fd = memfd_create("other", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	(void)state;
+	assert_null(census_map(fd));
+	assert_int_equal(ftruncate(fd, sizeof(struct census)), 0);
+	assert_null(census_map(fd)); /* not sealed */
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
+	assert_null(census_map(fd));
+	assert_int_equal(errno, EPROTO);
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_new_is_empty, make, drop),
+		cmocka_unit_test_setup_teardown(test_total_is_the_sum_of_the_rows, make, drop),
+		cmocka_unit_test_setup_teardown(test_limit_counts_all_relays, make, drop),
+		cmocka_unit_test_setup_teardown(test_clear_row, make, drop),
+		cmocka_unit_test_setup_teardown(test_never_above_the_limit, make, drop),
+		cmocka_unit_test(test_strange_memory_is_refused),
+	};
+
+	return cmocka_run_group_tests_name("census", tests, NULL, NULL);
+}
