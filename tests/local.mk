@@ -1,3 +1,6 @@
+# Unit tests, config cases, and the black-box tests with their load program.
+include tests/config/local.mk
+
 # Unit tests: one block for each module.
 UNIT_LIBS = src/wire/libwire.a src/base/libbase.a $(CMOCKA_LIBS)
 if HAVE_CMOCKA
@@ -26,6 +29,15 @@ check_PROGRAMS += tests/unit/test_plan
 tests_unit_test_plan_SOURCES = tests/unit/test_plan.c
 tests_unit_test_plan_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_plan_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_wheel
+tests_unit_test_wheel_SOURCES = tests/unit/test_wheel.c
+tests_unit_test_wheel_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(UV_CFLAGS)
+tests_unit_test_wheel_LDADD = src/relay/librelay.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_books
+tests_unit_test_books_SOURCES = tests/unit/test_books.c
+tests_unit_test_books_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(UV_CFLAGS)
+tests_unit_test_books_LDADD = src/relay/librelay.a $(UNIT_LIBS)
 endif
 
 # The load program of the system tests: many checked connections, as client or backend.
