@@ -40,11 +40,17 @@ struct lease_callbacks {
 int leases_new(struct leases **ret, uv_loop_t *loop, const char *state_directory, uint64_t tree,
 	const struct lease_callbacks *callbacks, void *context, char error[MESSAGE_TEXT_SIZE]);
 
-/* Reads what a predecessor left and ends the process groups of its hooks (SIGTERM, then SIGKILL), and waits for them. After every ledger
- * of the tree is at hand, before any other call. `lives` says whether that session still stands in a ledger (its slot copied to ret if so): what
- * is held by no session is then released with TCPWARDEN_RECOVERED=1; what was being acquired is unknown and is released as such. on_done: once. */
-void leases_recover(struct leases *leases,
-	bool (*lives)(void *context, const struct session_key *key, struct slot *ret), void (*on_done)(void *context));
+/* Every session that stands in a ledger and is not free, whatever its state; visit copies what it needs. */
+typedef void (*lease_each_live)(void *context,
+	void (*visit)(void *visitor, const struct session_key *key, const struct slot *slot), void *visitor);
+
+/* Ends the process groups of a predecessor's hooks (SIGTERM, then SIGKILL), and waits for them; then judges what it left. After every ledger
+ * of the tree is at hand and after leases_configure, before any other call. `lives` says whether that session still stands in a ledger (its slot
+ * copied to ret if so): what is held by no session is then released with TCPWARDEN_RECOVERED=1; what was being acquired is unknown and is
+ * released as such, and a client that still waits is served anew when it is asked for again. each_live (or NULL): sessions with a fence
+ * of which the store knows nothing, as after its loss, are put back. on_done: once, later, from the loop. */
+void leases_recover(struct leases *leases, bool (*lives)(void *context, const struct session_key *key, struct slot *ret),
+	lease_each_live each_live, void (*on_done)(void *context));
 
 /* The config in force; kept by reference until the next call. Running leases keep the release command they were acquired under. */
 void leases_configure(struct leases *leases, const struct config *config);
@@ -60,10 +66,16 @@ void leases_end(struct leases *leases, const struct session_key *key, const stru
 
 /* No new hooks but releases; calls on_stopped when all that can be released has been. What failed stays in the store for the next start. */
 void leases_stop(struct leases *leases);
+
+/* Its handles close in the loop's next turns, and what is left of it is freed then. Hooks that run go on alone, as after our death. */
 void leases_free(struct leases *leases);
 
 /* For `leases` and `status` of the control socket. */
-struct lease_counts { uint64_t acquiring, held, releasing, failed; };
+struct lease_counts {
+	uint64_t acquiring, held, releasing;
+	uint64_t failed; /* of which release has failed LEASE_FAILED_AFTER times or more; tried on */
+};
+enum { LEASE_FAILED_AFTER = 10 };
 struct lease_counts leases_counts(const struct leases *leases);
 
 /* The text of a lease's id: its fence in hexadecimal. */

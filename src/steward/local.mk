@@ -3,6 +3,7 @@ STEWARD_LIBRARIES_CFLAGS = $(UV_CFLAGS) $(CONFIG_CFLAGS) $(SQLITE_CFLAGS) $(JANS
 STEWARD_LIBRARIES_LIBS = $(UV_LIBS) $(CONFIG_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS)
 
 include src/steward/conf.mk
+include src/steward/lease.mk
 
 noinst_LIBRARIES += src/steward/libsteward.a
 src_steward_libsteward_a_SOURCES = \
@@ -10,7 +11,6 @@ src_steward_libsteward_a_SOURCES = \
 	src/steward/control.c src/steward/control.h \
 	src/steward/control_client.h src/steward/control_requests.c \
 	src/steward/journal.c src/steward/journal.h \
-	src/steward/lease.h \
 	src/steward/listeners.c src/steward/listeners.h \
 	src/steward/log.c src/steward/log.h \
 	src/steward/log_record.c src/steward/log_record.h \
@@ -27,5 +27,5 @@ src_steward_libsteward_a_CFLAGS = $(AM_CFLAGS) $(STEWARD_LIBRARIES_CFLAGS)
 pkglibexec_PROGRAMS += src/steward/steward
 src_steward_steward_SOURCES = src/steward/main.c
 src_steward_steward_CFLAGS = $(AM_CFLAGS) $(STEWARD_LIBRARIES_CFLAGS)
-src_steward_steward_LDADD = src/steward/libsteward.a src/steward/libconf.a src/wire/libwire.a src/base/libbase.a \
+src_steward_steward_LDADD = src/steward/libsteward.a src/steward/liblease.a src/steward/libconf.a src/wire/libwire.a src/base/libbase.a \
 	$(STEWARD_LIBRARIES_LIBS)

@@ -278,6 +278,24 @@ bool roster_lives(const struct roster *r, const struct session_key *key, struct 
 	return (e == 0 || e == -EAGAIN) && ret->record.id == key->id && atomic_load(&ret->state) != SLOT_FREE;
 }
 
+void roster_each_live(const struct roster *r, void (*visit)(void *visitor, const struct session_key *key, const struct slot *slot),
+	void *visitor)
+{
+	for (uint32_t i = 0; i < r->relays; i++) {
+		const struct pair *p = r->of[i];
+		struct slot slot;
+
+		for (uint32_t n = 0; p; n++) {
+			int e = ledger_read_slot(&p->ledger, n, &slot);
+
+			if (e == -ENOENT)
+				break;
+			if (e == 0 && atomic_load(&slot.state) != SLOT_FREE)
+				visit(visitor, &(struct session_key){i, p->name.incarnation, n, slot.record.id}, &slot);
+		}
+	}
+}
+
 void roster_tick(struct roster *r)
 {
 	for (uint32_t i = 0; i < r->relays; i++)

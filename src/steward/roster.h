@@ -89,6 +89,8 @@ bool roster_quiet(const struct roster *roster);
 
 /* For leases_recover. */
 bool roster_lives(const struct roster *roster, const struct session_key *key, struct slot *ret);
+void roster_each_live(const struct roster *roster,
+	void (*visit)(void *visitor, const struct session_key *key, const struct slot *slot), void *visitor);
 
 /* Events that a lost message did not announce are taken: call it now and then. */
 void roster_tick(struct roster *roster);

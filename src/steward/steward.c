@@ -235,6 +235,13 @@ static bool lives(void *context, const struct session_key *key, struct slot *ret
 	return roster_lives(&s->roster, key, ret);
 }
 
+static void each_live(void *context, void (*visit)(void *visitor, const struct session_key *key, const struct slot *slot), void *visitor)
+{
+	struct steward *s = context;
+
+	roster_each_live(&s->roster, visit, visitor);
+}
+
 static void seed_ids(struct steward *s)
 {
 	for (uint32_t r = 0; r < s->roster.relays; r++) {
@@ -271,7 +278,7 @@ static void recover(struct steward *s)
 	leases_configure(s->leases, config);
 	seed_ids(s);
 	s->phase = PHASE_RECOVERING;
-	leases_recover(s->leases, lives, on_recovered);
+	leases_recover(s->leases, lives, each_live, on_recovered);
 }
 
 static int read_memfd(int fd, char **ret, size_t *ret_length)
