@@ -122,8 +122,10 @@ int message_receive(int channel, struct message *ret, message_set permitted)
 	if (n < 0)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
 	count = take_fds(&msg, ret);
-	if (n == 0)
+	if (n == 0) {
+		message_close_fds(ret);
 		return -ECONNRESET;
+	}
 	if (n >= (ssize_t)sizeof packet.header)
 		ret->header = packet.header;
 	if (n < (ssize_t)sizeof packet.header || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || packet.header.version != MESSAGE_VERSION ||
