@@ -54,3 +54,4 @@ EXTRA_DIST += \
 	tests/system/checks.py tests/system/conftest.py tests/system/daemon.py tests/system/hooks.py tests/system/load.py \
 	tests/system/log.py tests/system/peers.py tests/system/process.py tests/system/settings.py tests/system/waiting.py \
 	tests/system/test_bench.py
+include tests/unit/steward.mk

@@ -57,17 +57,32 @@ void log_record_field(struct log_record *r, const char *name, const char *format
 	r->field_count++;
 }
 
-/* In text a value with a space in it is quoted, so that key=value stays one word. Returns the length. */
+static void lower(char to[40], const char *from)
+{
+	size_t i;
+
+	for (i = 0; from[i] && i < 39; i++)
+		to[i] = (char)tolower((unsigned char)from[i]);
+	to[i] = '\0';
+}
+
+/* In text a value with a space in it is quoted, so that key=value stays one word, and a quote in it is none. Returns the length. */
 static size_t put_pair(char *to, size_t size, const struct log_field *f)
 {
-	char name[40];
-	size_t i;
-	bool quote = f->value[0] == '\0' || strpbrk(f->value, " \"=") != NULL;
+	const char *mark = f->value[0] == '\0' || strpbrk(f->value, " \"=") ? "\"" : "";
+	char name[40], value[4 * LOG_VALUE_SIZE];
+	size_t used = 0;
 
-	for (i = 0; f->name[i] && i < sizeof name - 1; i++)
-		name[i] = (char)tolower((unsigned char)f->name[i]);
-	name[i] = '\0';
-	return (size_t)bounded(snprintf(to, size, quote ? " %s=\"%s\"" : " %s=%s", name, f->value), size);
+	lower(name, f->name);
+	for (const char *p = f->value; *p; p++)
+		if (*p == '"') {
+			memcpy(value + used, "\\x22", 4);
+			used += 4;
+		} else {
+			value[used++] = *p;
+		}
+	value[used] = '\0';
+	return (size_t)bounded(snprintf(to, size, " %s=%s%s%s", name, mark, value, mark), size);
 }
 
 static void put_endpoint(struct log_record *r, const char *name, const struct endpoint *e, const char *text)
@@ -169,9 +184,7 @@ size_t log_record_json(const struct log_record *r, uint64_t real_us, char to[LOG
 	json_object_set_new(object, "time", json_string(when));
 	json_object_set_new(object, "priority", json_string(priority_word(r->priority)));
 	for (size_t i = 0; i < r->field_count; i++) {
-		for (n = 0; r->fields[i].name[n] && n < sizeof name - 1; n++)
-			name[n] = (char)tolower((unsigned char)r->fields[i].name[n]);
-		name[n] = '\0';
+		lower(name, r->fields[i].name);
 		json_object_set_new(object, name, json_string(r->fields[i].value));
 	}
 	/* A long message is shortened until the line fits: quoting can make it six times as long. */

@@ -213,6 +213,12 @@ void pair_end_lost(struct pair *p)
 			continue;
 		slot.record.service[SERVICE_NAME_SIZE - 1] = '\0';
 		e.record = slot.record;
+		for (int side = 0; side < SIDES; side++) {
+			uint64_t moved = atomic_load(&slot.moved[side]);
+
+			if (moved > e.record.bytes[side])
+				e.record.bytes[side] = moved;
+		}
 		if (e.record.reason.who == WHO_NONE)
 			e.record.reason = (struct reason){.who = WHO_SYSTEM, .how = HOW_LOST, .state = (uint8_t)state};
 		if (e.record.ended_ms == 0)
