@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -20,22 +21,14 @@ enum {
 	TICK_MS = 200,
 	TICK_STOPPING_MS = 50,
 	RETRY_LISTEN_MS = 5000,
-	CONFIG_MAX = 16 << 20,
+	END_MS = 2000, /* for what libuv's pool still runs: a lookup cannot be cancelled */
 };
 
-static void on_handle_closed(uv_handle_t *handle)
+static void on_impatient(uv_timer_t *timer)
 {
-	struct steward *s = handle->data;
+	struct steward *s = timer->data;
 
-	s->handles--;
-}
-
-static void on_upstream_closed(uv_handle_t *handle)
-{
-	struct upstream *u = handle->data;
-	struct steward *s = u->context;
-
-	s->handles--;
+	s->late = true;
 }
 
 void steward_end(struct steward *s, int exit_status)
@@ -44,15 +37,21 @@ void steward_end(struct steward *s, int exit_status)
 		return;
 	s->closing = true;
 	s->exit_status = exit_status;
-	upstream_close(&s->upstream, on_upstream_closed);
-	uv_close((uv_handle_t *)&s->parent, on_handle_closed);
-	uv_close((uv_handle_t *)&s->tick, on_handle_closed);
+	upstream_close(&s->upstream, NULL);
+	uv_close((uv_handle_t *)&s->parent, NULL);
+	uv_close((uv_handle_t *)&s->tick, NULL);
+	uv_close((uv_handle_t *)&s->sigterm, NULL);
 	control_close(s->control);
 	s->control = NULL;
 	roster_close(&s->roster);
 	if (s->resolver)
 		resolver_stop(s->resolver);
 	s->resolver = NULL;
+	if (s->leases)
+		leases_free(s->leases);
+	s->leases = NULL;
+	uv_timer_start(&s->patience, on_impatient, END_MS, 0);
+	uv_unref((uv_handle_t *)&s->patience);
 }
 
 /* ---- what the roster tells ---- */
@@ -463,6 +462,13 @@ static void on_parent(uv_poll_t *poll, int status, int events)
 	orphaned(s);
 }
 
+/* The supervisor ends the tree, or someone ends us: whatever is under way is taken up by the next steward, if there is one. */
+static void on_sigterm(uv_signal_t *handle, int number)
+{
+	(void)number;
+	steward_end(handle->data, EXIT_SUCCESS);
+}
+
 static const struct upstream_host upstream_host = {.on_message = on_upstream_message, .on_gone = on_upstream_gone};
 
 static void on_tick(uv_timer_t *timer)
@@ -516,11 +522,15 @@ static int open_all(struct steward *s)
 		r = uv_timer_init(&s->loop, &s->tick);
 	if (r == 0)
 		r = uv_timer_start(&s->tick, on_tick, 0, TICK_MS);
+	if (r == 0)
+		r = uv_timer_init(&s->loop, &s->patience);
+	if (r == 0)
+		r = uv_signal_init(&s->loop, &s->sigterm);
+	if (r == 0)
+		r = uv_signal_start(&s->sigterm, on_sigterm, SIGTERM);
 	if (r < 0)
 		return r;
-	s->upstream.context = s;
-	s->parent.data = s->tick.data = s;
-	s->handles = 3;
+	s->parent.data = s->tick.data = s->patience.data = s->sigterm.data = s;
 	s->ids = plan_ids_new();
 	s->listeners = listeners_new();
 	if (!s->ids || !s->listeners)
@@ -533,7 +543,6 @@ static void free_all(struct steward *s)
 {
 	steward_drop_change(s);
 	roster_free(&s->roster);
-	leases_free(s->leases);
 	listeners_free(s->listeners);
 	plan_ids_free(s->ids);
 	config_free(s->config);
@@ -573,9 +582,16 @@ int steward_run(const char *config_path, bool resume)
 	}
 	if (!resume)
 		begin_settings(&s, s.change.config);
-	/* What libuv's pool still runs is waited for; a hook that runs on is the next steward's (leases_recover). */
-	while (!s.closing || s.handles > 0 || s.roster.open > 0)
+	while (!s.closing || (uv_loop_alive(&s.loop) && !s.late))
 		uv_run(&s.loop, UV_RUN_ONCE);
+	/* Hooks that run on are the next steward's (leases_recover); memory that something may still use is the kernel's to free. */
+	if (s.late)
+		return s.exit_status;
+	uv_close((uv_handle_t *)&s.patience, NULL);
+	uv_run(&s.loop, UV_RUN_NOWAIT);
+	r = uv_loop_close(&s.loop);
+	if (r < 0)
+		log_line(LOG_DEBUG, "something was left open at the end: %s", uv_strerror(r));
 	free_all(&s);
 	return s.exit_status;
 }

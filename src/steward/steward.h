@@ -59,8 +59,9 @@ struct steward {
 	struct upstream upstream;
 	uv_poll_t parent;  /* the supervisor's pidfd */
 	uv_timer_t tick;
-	int handles;       /* open ones of this struct */
-	bool closing;
+	uv_signal_t sigterm;
+	uv_timer_t patience; /* closing: when it is given up */
+	bool closing, late;
 	struct pulse *pulse;
 	struct message_begin begin;
 	struct census *census;
