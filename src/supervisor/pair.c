@@ -158,8 +158,9 @@ static void on_member_exit(void *owner, struct process *process, int status)
 		}
 	}
 	process_format_status(status, how);
-	say(tree_is_ending(pair->tree) ? LOG_DEBUG : LOG_WARNING, "%s %" PRIu32 " (process %ld) %s", role_words[member->role], pair->index,
-		(long)process_pid(process), how);
+	if (!tree_is_ending(pair->tree))
+		say(LOG_WARNING, "%s %" PRIu32 " (process %ld) %s", role_words[member->role], pair->index,
+			(long)process_pid(process), how);
 	free(member);
 	hear(pair); /* its last words may name who goes on */
 	if (!pair->members && pair->table_gone)
