@@ -1,2 +1,3 @@
 # doc
 dist_man_MANS += doc/tcpwardenctl.1
+dist_man_MANS += doc/tcpwarden.8
