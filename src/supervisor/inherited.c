@@ -35,8 +35,11 @@ void inherited_init(struct inherited *inherited)
 			snprintf(name, sizeof name, "%.*s", (int)length, names);
 			names = names[length] ? names + length + 1 : NULL;
 		}
-		if (number_of(fd, SO_TYPE) != SOCK_STREAM || number_of(fd, SO_ACCEPTCONN) != 1 || inherited->count == INHERITED_MAX) {
-			say(LOG_WARNING, "the descriptor \"%s\" that systemd passed is no listening stream socket (or one too many): closed",
+		if (number_of(fd, SO_TYPE) != SOCK_STREAM || number_of(fd, SO_ACCEPTCONN) != 1 ||
+			inherited->count == INHERITED_MAX) {
+			say(LOG_WARNING,
+				"the descriptor \"%s\" that systemd passed is no listening stream socket (or one too many): "
+				"closed",
 				name);
 			close(fd);
 			continue;

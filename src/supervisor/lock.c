@@ -48,7 +48,9 @@ static void tell_holder(int fd, const char *directory, char *error)
 	if (n > 0)
 		text[n] = '\0';
 	if (sscanf(text, "%ld %llu", &pid, &started) < 1 || pid <= 0) {
-		snprintf(error, ERROR_SIZE, "the state directory %s is in use by another tcpwarden; stop that one, or give this one a state_directory of its own",
+		snprintf(error, ERROR_SIZE,
+			"the state directory %s is in use by another tcpwarden; stop that one, or give this one a "
+			"state_directory of its own",
 			directory);
 		return;
 	}

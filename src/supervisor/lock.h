@@ -4,8 +4,9 @@
 #ifndef SUPERVISOR_LOCK_H
 #define SUPERVISOR_LOCK_H
 
-/* Makes the directory if only the last part of its path is missing, takes the lock and writes us into it. The descriptor (read-only: holders
- * cannot write to the file), or -errno with `error` saying what is wrong and what to do: -EWOULDBLOCK: another tree has it. */
+/* Makes the directory if only the last part of its path is missing, takes the lock and writes us into it. The descriptor
+ * (read-only: holders cannot write to the file), or -errno with `error` saying what is wrong and what to do: -EWOULDBLOCK:
+ * another tree has it. */
 int lock_take(const char *state_directory, char error[512]);
 
 #endif

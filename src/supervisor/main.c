@@ -18,7 +18,8 @@ static struct tree tree;
 static int ask_steward(const struct options *options)
 {
 	char path[PATH_MAX];
-	const char *argv[] = {"tcpwarden", options->command == COMMAND_CHECK ? "--check" : "--explain", options->config, options->service, NULL};
+	const char *argv[] = {"tcpwarden", options->command == COMMAND_CHECK ? "--check" : "--explain", options->config,
+		options->service, NULL};
 
 	if (programs_find(path, "steward") < 0) {
 		fprintf(stderr, "tcpwarden: there is no program steward in %s: is tcpwarden installed whole?\n", path);

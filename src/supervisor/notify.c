@@ -60,7 +60,8 @@ void notify_fini(struct notify *notify)
 /* False: later. What can never be sent counts as sent. */
 static bool send_now(struct notify *notify, const char *text)
 {
-	ssize_t n = sendto(notify->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&notify->to, notify->to_length);
+	ssize_t n = sendto(notify->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&notify->to,
+		notify->to_length);
 
 	return n >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != EINTR);
 }

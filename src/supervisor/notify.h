@@ -1,5 +1,6 @@
-/* What systemd is told (sd_notify(3)): datagrams on a socket of our own that never wait. sd_notify() itself blocks when PID 1 does
- * not read, and the loop may not. What does not fit now is kept, in order, and said later; only a watchdog ping is not worth it. */
+/* What systemd is told (sd_notify(3)): datagrams on a socket of our own that never wait. sd_notify() itself blocks when PID 1
+ * does not read, and the loop may not. What does not fit now is kept, in order, and said later; only a watchdog ping is not worth
+ * it. */
 #ifndef SUPERVISOR_NOTIFY_H
 #define SUPERVISOR_NOTIFY_H
 #include <stdint.h>
@@ -13,7 +14,7 @@ struct notify {
 	struct sockaddr_un to;
 	socklen_t to_length;
 	uint32_t first, count;
-	char kept[NOTIFY_KEPT][NOTIFY_TEXT]; /* a ring */
+	char kept[NOTIFY_KEPT][NOTIFY_TEXT];          /* a ring */
 	uint64_t watchdog_every_ms, watchdog_last_ms; /* 0: no watchdog */
 };
 

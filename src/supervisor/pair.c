@@ -94,7 +94,8 @@ static int make_incarnation(struct pair *pair)
 	int r;
 
 	pair->incarnation++;
-	pair->ledger_fd = ledger_create(pair->tree->id, pair->index, pair->incarnation, capacity_slots(descriptor_limit()), kill_one_in());
+	pair->ledger_fd =
+		ledger_create(pair->tree->id, pair->index, pair->incarnation, capacity_slots(descriptor_limit()), kill_one_in());
 	if (pair->ledger_fd < 0)
 		return pair->ledger_fd;
 	snprintf(path, sizeof path, "/proc/self/fd/%d", pair->ledger_fd);
@@ -131,10 +132,12 @@ static void lose(struct pair *pair)
 	int r;
 
 	if (!tree_is_ending(pair->tree))
-		say(LOG_ERR, "holder and relay %" PRIu32 " have died, and their sessions with them; they are started again", pair->index);
+		say(LOG_ERR, "holder and relay %" PRIu32 " have died, and their sessions with them; they are started again",
+			pair->index);
 	drop_incarnation(pair);
 	if (!tree_is_ending(pair->tree)) {
-		/* At once, so that the steward, which waits for the ledgers of all pairs, has one even while this pair cannot start. */
+		/* At once, so that the steward, which waits for the ledgers of all pairs, has one even while this pair cannot
+		 * start. */
 		r = make_incarnation(pair);
 		if (r < 0) {
 			say(LOG_ERR, "no ledger for relay %" PRIu32 ": %s", pair->index, strerror(-r));
@@ -209,13 +212,16 @@ static void on_claim(struct pair *pair, struct message *message, enum member_rol
 		}
 	}
 	member = member_add(pair, role);
-	process = member ? process_adopt(&pair->tree->loop, message->fds[0], pid, pair->tree->privilege.relay_uid, on_member_exit, member) : NULL;
+	process = member ? process_adopt(&pair->tree->loop, message->fds[0], pid, pair->tree->privilege.relay_uid, on_member_exit,
+				   member)
+			 : NULL;
 	if (!process) {
 		if (member)
 			message->fds[0] = -1; /* process_adopt has closed it */
 		if (errno != ESRCH)
-			say(LOG_ERR, "%s %" PRIu32 ": process %ld cannot be watched: %s%s", role_words[role], pair->index, (long)pid,
-				strerror(errno), errno == EACCES ? " (/proc hides it: mount it without hidepid=)" : "");
+			say(LOG_ERR, "%s %" PRIu32 ": process %ld cannot be watched: %s%s", role_words[role], pair->index,
+				(long)pid, strerror(errno),
+				errno == EACCES ? " (/proc hides it: mount it without hidepid=)" : "");
 		free(member);
 		return;
 	}
@@ -227,7 +233,8 @@ static void hear(struct pair *pair)
 {
 	while (pair->channel && !pair->table_gone) {
 		struct message message;
-		int r = message_receive(watch_fd(pair->channel), &message, message_bit(MESSAGE_HOLDER) | message_bit(MESSAGE_RELAY));
+		int r = message_receive(
+			watch_fd(pair->channel), &message, message_bit(MESSAGE_HOLDER) | message_bit(MESSAGE_RELAY));
 
 		if (r == 1) {
 			on_claim(pair, &message, message.header.kind == MESSAGE_HOLDER ? MEMBER_HOLDER : MEMBER_RELAY);
@@ -235,8 +242,8 @@ static void hear(struct pair *pair)
 			continue;
 		}
 		if (r == -EBADMSG) {
-			say(LOG_ERR, "holder or relay %" PRIu32 " sent %s, which it may not: both are ended, and started again", pair->index,
-				message_name(message.header.kind));
+			say(LOG_ERR, "holder or relay %" PRIu32 " sent %s, which it may not: both are ended, and started again",
+				pair->index, message_name(message.header.kind));
 			pair_signal(pair, SIGKILL);
 			continue;
 		}
@@ -286,7 +293,8 @@ static int start_holder(struct pair *pair)
 		&(struct spawn){
 			.path = tree->holder_path,
 			.argv = argv,
-			.fds = {channel[1], tree->self_fd, tree->lock_fd, pair->ledger_fd, pair->steward_channel[1], tree->census_fd},
+			.fds = {channel[1], tree->self_fd, tree->lock_fd, pair->ledger_fd, pair->steward_channel[1],
+				tree->census_fd},
 			.fd_count = 6,
 			.nofile = UINT64_MAX,
 			.role = ROLE_HOLDER,
@@ -345,7 +353,8 @@ static void adopt_unknown(struct pair *pair)
 		return;
 	}
 	member_list(member, process);
-	say(LOG_WARNING, "relay %" PRIu32 " (process %ld) lost its holder and does not take its place: ended", pair->index, (long)pid);
+	say(LOG_WARNING, "relay %" PRIu32 " (process %ld) lost its holder and does not take its place: ended", pair->index,
+		(long)pid);
 	member_kill(member);
 }
 
@@ -386,8 +395,8 @@ void pair_check(struct pair *pair, uint64_t now_ns, uint64_t grace_ns)
 		seen_ns = grace_ns;
 	if (now_ns <= seen_ns || now_ns - seen_ns <= allowed_ms * 1000000)
 		return;
-	say(LOG_ERR, "relay %" PRIu32 " (process %ld) has not run for %.1f s (hang_after): ended, its holder starts another", pair->index,
-		(long)process_pid(relay->process), (double)(now_ns - seen_ns) / 1e9);
+	say(LOG_ERR, "relay %" PRIu32 " (process %ld) has not run for %.1f s (hang_after): ended, its holder starts another",
+		pair->index, (long)process_pid(relay->process), (double)(now_ns - seen_ns) / 1e9);
 	member_kill(relay);
 }
 

@@ -30,7 +30,7 @@ struct pair {
 	uint64_t unknown_since_ns;   /* 0, or since when someone holds the table and no member is known */
 	struct backoff backoff;
 	uv_timer_t retry;
-	uint32_t told;               /* incarnation that the present steward was told of, 0: none */
+	uint32_t told; /* incarnation that the present steward was told of, 0: none */
 };
 
 int pair_init(struct pair *pair, struct tree *tree, uint32_t index);

@@ -11,7 +11,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define DAEMON_USER "tcpwarden"
+#define DAEMON_USER     "tcpwarden"
 #define BIT(capability) ((uint64_t)1 << (capability))
 
 static const uint64_t to_separate = BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_KILL);
@@ -49,8 +49,8 @@ static int become_daemon_user(char error[512])
 	errno = 0;
 	user = getpwnam(DAEMON_USER);
 	if (!user) {
-		snprintf(error, 512, "there is no user " DAEMON_USER " to run as%s%s: %s", errno ? ": " : "", errno ? strerror(errno) : "",
-			make_users);
+		snprintf(error, 512, "there is no user " DAEMON_USER " to run as%s%s: %s", errno ? ": " : "",
+			errno ? strerror(errno) : "", make_users);
 		return EX_NOUSER;
 	}
 	if (user->pw_uid == 0) {
@@ -58,7 +58,8 @@ static int become_daemon_user(char error[512])
 		return EX_NOUSER;
 	}
 	if (prctl(PR_SET_KEEPCAPS, 1) < 0 || initgroups(DAEMON_USER, user->pw_gid) < 0 ||
-		setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 || setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0) {
+		setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
+		setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0) {
 		snprintf(error, 512, "root cannot become the user " DAEMON_USER ": %s", strerror(errno));
 		return EX_NOPERM;
 	}
@@ -100,8 +101,8 @@ int privilege_choose_relay(struct privilege *privilege, const char *name, char e
 	errno = 0;
 	user = getpwnam(name);
 	if (!user) {
-		snprintf(error, 512, "users.relay: there is no user %s%s%s: %s", name, errno ? ": " : "", errno ? strerror(errno) : "",
-			make_users);
+		snprintf(error, 512, "users.relay: there is no user %s%s%s: %s", name, errno ? ": " : "",
+			errno ? strerror(errno) : "", make_users);
 		return EX_NOUSER;
 	}
 	if (user->pw_uid == 0) {

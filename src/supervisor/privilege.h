@@ -15,9 +15,9 @@
 enum privilege_role { ROLE_STEWARD, ROLE_HOLDER };
 
 struct privilege {
-	uint64_t have;       /* capabilities that the supervisor kept, as bits */
-	bool separated;      /* holders run as another user than we do */
-	uid_t relay_uid;     /* ours, if not separated */
+	uint64_t have;   /* capabilities that the supervisor kept, as bits */
+	bool separated;  /* holders run as another user than we do */
+	uid_t relay_uid; /* ours, if not separated */
 	gid_t relay_gid;
 };
 

@@ -1,5 +1,5 @@
-/* One process of the tree, held by a pidfd, so that no signal ever meets a stranger with the same number. It need not be our child:
- * relays are children of their holders. On the heap; it frees itself after on_exit, or at process_forget. */
+/* One process of the tree, held by a pidfd, so that no signal ever meets a stranger with the same number. It need not be our
+ * child: relays are children of their holders. On the heap; it frees itself after on_exit, or at process_forget. */
 #ifndef SUPERVISOR_PROCESS_H
 #define SUPERVISOR_PROCESS_H
 #include "supervisor/privilege.h"
@@ -16,13 +16,14 @@ typedef void (*process_callback)(void *owner, struct process *process, int statu
 
 enum { SPAWN_FDS_MAX = 8 };
 
-/* What a role is started with. Descriptors are numbered from INHERIT_SUPERVISOR on, in this order; -1 leaves the number closed. */
+/* What a role is started with. Descriptors are numbered from INHERIT_SUPERVISOR on, in this order; -1 leaves the number closed.
+ */
 struct spawn {
 	const char *path;
 	const char *const *argv;
 	int fds[SPAWN_FDS_MAX];
 	int fd_count;
-	uint64_t nofile;     /* soft limit; the hard one stays */
+	uint64_t nofile; /* soft limit; the hard one stays */
 	enum privilege_role role;
 	const struct privilege *privilege;
 };
@@ -30,9 +31,8 @@ struct spawn {
 /* fork and exec, in a session of its own. NULL with errno set. */
 struct process *process_spawn(uv_loop_t *loop, const struct spawn *spawn, process_callback on_exit, void *owner);
 
-/* A process that someone says is his: takes the pidfd, and believes no word of it: it must be a pidfd of `pid`, and the process must
- * run as `uid`. NULL with errno set (EPERM: it is another's; ESRCH: it has ended;
- * EACCES: /proc does not show it). */
+/* A process that someone says is his: takes the pidfd, and believes no word of it: it must be a pidfd of `pid`, and the process
+ * must run as `uid`. NULL with errno set (EPERM: it is another's; ESRCH: it has ended; EACCES: /proc does not show it). */
 struct process *process_adopt(uv_loop_t *loop, int pidfd, pid_t pid, uid_t uid, process_callback on_exit, void *owner);
 
 /* Its parent is this process. */

@@ -1,5 +1,5 @@
-/* Where the programs of the roles are: in the directory they were installed in, or in a list of directories named by the environment
- * (TCPWARDEN_LIBEXECDIR, colons between them), to run from a build tree. */
+/* Where the programs of the roles are: in the directory they were installed in, or in a list of directories named by the
+ * environment (TCPWARDEN_LIBEXECDIR, colons between them), to run from a build tree. */
 #ifndef SUPERVISOR_PROGRAMS_H
 #define SUPERVISOR_PROGRAMS_H
 #include <limits.h>

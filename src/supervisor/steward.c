@@ -32,7 +32,7 @@ static message_set permitted(const struct steward *steward)
 	case STEWARD_BEGUN:
 	case STEWARD_READY:
 		return set | message_bit(MESSAGE_ACCEPTED) | message_bit(MESSAGE_READY) | message_bit(MESSAGE_RELOADING) |
-			message_bit(MESSAGE_RELOADED) | message_bit(MESSAGE_REPLACE) | message_bit(MESSAGE_STOPPED);
+		       message_bit(MESSAGE_RELOADED) | message_bit(MESSAGE_REPLACE) | message_bit(MESSAGE_STOPPED);
 	}
 	return 0;
 }
@@ -72,14 +72,16 @@ static void on_message(struct steward *steward, struct message *message)
 		tree_on_stopped(tree);
 		break;
 #define NOT_TO_US(NAME) case MESSAGE_##NAME:
-	NOT_TO_US(NONE) NOT_TO_US(BEGIN) NOT_TO_US(RESUME) NOT_TO_US(INHERITED) NOT_TO_US(PAIR) NOT_TO_US(PAIR_LOST)
-	NOT_TO_US(RELOAD) NOT_TO_US(STOP) NOT_TO_US(HOLDER) NOT_TO_US(RELAY) NOT_TO_US(RELAY_HELLO) NOT_TO_US(PLAN_TAKEN)
-	NOT_TO_US(LISTENING) NOT_TO_US(ACQUIRE) NOT_TO_US(ENDED) NOT_TO_US(EVENTS) NOT_TO_US(RESOLVE) NOT_TO_US(STEWARD_HELLO)
-	NOT_TO_US(PLAN) NOT_TO_US(LISTEN) NOT_TO_US(UNLISTEN) NOT_TO_US(VERDICT) NOT_TO_US(END_DURABLE) NOT_TO_US(EVENTS_TAKEN)
-	NOT_TO_US(KILL) NOT_TO_US(KILL_ALL) NOT_TO_US(DRAIN)
+		NOT_TO_US(NONE)
+		NOT_TO_US(BEGIN) NOT_TO_US(RESUME) NOT_TO_US(INHERITED) NOT_TO_US(PAIR) NOT_TO_US(PAIR_LOST) NOT_TO_US(RELOAD)
+			NOT_TO_US(STOP) NOT_TO_US(HOLDER) NOT_TO_US(RELAY) NOT_TO_US(RELAY_HELLO) NOT_TO_US(PLAN_TAKEN)
+				NOT_TO_US(LISTENING) NOT_TO_US(ACQUIRE) NOT_TO_US(ENDED) NOT_TO_US(EVENTS) NOT_TO_US(RESOLVE)
+					NOT_TO_US(STEWARD_HELLO) NOT_TO_US(PLAN) NOT_TO_US(LISTEN) NOT_TO_US(UNLISTEN)
+						NOT_TO_US(VERDICT) NOT_TO_US(END_DURABLE) NOT_TO_US(EVENTS_TAKEN) NOT_TO_US(KILL)
+							NOT_TO_US(KILL_ALL) NOT_TO_US(DRAIN)
 #undef NOT_TO_US
-	case MESSAGE_KINDS:
-		break; /* message_receive lets none of these through */
+								case MESSAGE_KINDS
+		    : break; /* message_receive lets none of these through */
 	}
 	message_close_fds(message);
 }
@@ -96,11 +98,13 @@ static void hear(struct steward *steward)
 			continue;
 		}
 		if (r == -EBADMSG) {
-			say(LOG_ERR, "the steward sent %s, which it may not now: ended, and started again", message_name(message.header.kind));
+			say(LOG_ERR, "the steward sent %s, which it may not now: ended, and started again",
+				message_name(message.header.kind));
 			steward_signal(steward, SIGKILL);
 			continue;
 		}
-		if (r < 0) { /* Its end is closed: it is dying, which its pidfd will say. If it is not, it is of no use any more. */
+		if (r < 0) { /* Its end is closed: it is dying, which its pidfd will say. If it is not, it is of no use any more.
+			      */
 			watch_events(steward->channel, 0);
 			steward_signal(steward, SIGKILL);
 		}
@@ -126,7 +130,8 @@ static void try_again(struct steward *steward, bool was_ready, int final_status)
 {
 	uint32_t wait_ms = backoff_died(&steward->backoff, was_ready);
 
-	if (tree_is_ending(steward->tree) || !tree_on_failed_start(steward->tree, "steward", steward->backoff.failures, final_status))
+	if (tree_is_ending(steward->tree) ||
+		!tree_on_failed_start(steward->tree, "steward", steward->backoff.failures, final_status))
 		return;
 	uv_timer_start(&steward->retry, on_retry, wait_ms, 0);
 }

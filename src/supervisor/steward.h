@@ -25,15 +25,15 @@ enum steward_state { STEWARD_DOWN, STEWARD_STARTING, STEWARD_BEGUN, STEWARD_READ
 struct steward {
 	struct tree *tree;
 	enum steward_state state;
-	struct process *process;  /* NULL: none lives */
-	struct watch *channel;    /* our end; a new pair for each process */
-	struct pulse *pulse;      /* NULL: none */
+	struct process *process; /* NULL: none lives */
+	struct watch *channel;   /* our end; a new pair for each process */
+	struct pulse *pulse;     /* NULL: none */
 	struct backoff backoff;
 	uv_timer_t retry;
 	uint32_t starts;
-	uint64_t since_ns;        /* when this process was started */
-	bool killed;              /* this process was sent SIGKILL */
-	struct {                  /* what this process was told */
+	uint64_t since_ns; /* when this process was started */
+	bool killed;       /* this process was sent SIGKILL */
+	struct {           /* what this process was told */
 		bool resume, begin, stop, reload;
 		int inherited;
 	} told;

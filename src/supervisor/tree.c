@@ -23,11 +23,11 @@
 
 enum {
 	TICK_MS = 250,
-	LATE_MS = 1000,       /* a tick later than this: we, and likely all others, were not run */
-	STOP_CAP_MS = 90000,  /* for the steward to finish after the deadline that it was given */
-	END_MS = 5000,        /* for roles to obey SIGTERM when their work is done */
-	KILLED_MS = 2000,     /* to be gone after SIGKILL */
-	DESCRIPTORS = 4096,   /* a few descriptors for each pair */
+	LATE_MS = 1000,      /* a tick later than this: we, and likely all others, were not run */
+	STOP_CAP_MS = 90000, /* for the steward to finish after the deadline that it was given */
+	END_MS = 5000,       /* for roles to obey SIGTERM when their work is done */
+	KILLED_MS = 2000,    /* to be gone after SIGKILL */
+	DESCRIPTORS = 4096,  /* a few descriptors for each pair */
 };
 
 /* Ends what is left and leaves the loop once it is gone. The first status stands. */
@@ -128,7 +128,8 @@ static int prepare(struct tree *tree, char error[512])
 static void compare(const struct message_settings *old, const struct message_settings *new)
 {
 	if (old->workers != new->workers)
-		say(LOG_WARNING, "workers = %" PRIu32 " takes effect at the next start (%" PRIu32 " run)", new->workers, old->workers);
+		say(LOG_WARNING, "workers = %" PRIu32 " takes effect at the next start (%" PRIu32 " run)", new->workers,
+			old->workers);
 	if (strcmp(old->state_directory, new->state_directory) != 0)
 		say(LOG_WARNING, "state_directory = \"%s\" takes effect at the next start", new->state_directory);
 	if (strcmp(old->user_relay, new->user_relay) != 0)
@@ -153,8 +154,8 @@ void tree_on_settings(struct tree *tree, const struct message_settings *settings
 		return;
 	}
 	if (settings->workers < 1 || settings->workers > CENSUS_RELAYS) {
-		snprintf(error, sizeof error, "the steward asks for %" PRIu32 " relays: from 1 to %d are possible", settings->workers,
-			CENSUS_RELAYS);
+		snprintf(error, sizeof error, "the steward asks for %" PRIu32 " relays: from 1 to %d are possible",
+			settings->workers, CENSUS_RELAYS);
 		fail(tree, EX_SOFTWARE, error);
 		return;
 	}
@@ -272,7 +273,8 @@ static void on_sigterm(uv_signal_t *handle, int signal)
 	tree->state = TREE_STOPPING;
 	tree->stop_wanted = true;
 	tree->stop_deadline_ms = clock_mono_ms() + tree->settings.shutdown_timeout_ms;
-	say(LOG_NOTICE, "stopping: sessions have %.3g s to end by themselves (shutdown_timeout)", tree->settings.shutdown_timeout_ms / 1e3);
+	say(LOG_NOTICE, "stopping: sessions have %.3g s to end by themselves (shutdown_timeout)",
+		tree->settings.shutdown_timeout_ms / 1e3);
 	steward_say(&tree->steward);
 }
 
@@ -302,7 +304,9 @@ static void on_sigchld(uv_signal_t *handle, int signal)
 static void check_end(struct tree *tree, uint64_t now_ms)
 {
 	if (tree->state == TREE_STOPPING && now_ms > tree->stop_deadline_ms + STOP_CAP_MS) {
-		say(LOG_ERR, "not everything has ended %d s after shutdown_timeout: ended by force; what is still leased is released at the next start",
+		say(LOG_ERR,
+			"not everything has ended %d s after shutdown_timeout: ended by force; what is still leased is released "
+			"at the next start",
 			STOP_CAP_MS / 1000);
 		end(tree, EXIT_FAILURE, SIGKILL);
 	}
@@ -350,7 +354,8 @@ static int find_programs(struct tree *tree, char error[512])
 
 	for (int i = 0; i < 2; i++) {
 		if (programs_find(into[i], names[i]) < 0) {
-			snprintf(error, 512, "there is no program %s in %.400s: is tcpwarden installed whole?", names[i], into[i]);
+			snprintf(
+				error, 512, "there is no program %s in %.400s: is tcpwarden installed whole?", names[i], into[i]);
 			return EX_OSFILE;
 		}
 	}
@@ -361,7 +366,8 @@ static void watch_signal(struct tree *tree, uv_signal_t *handle, uv_signal_cb ca
 {
 	handle->data = tree;
 	if (uv_signal_init(&tree->loop, handle) < 0 || uv_signal_start(handle, callback, signal) < 0)
-		abort(); /* no descriptors or no memory in the first millisecond: nothing has begun that could be ended in order */
+		abort(); /* no descriptors or no memory in the first millisecond: nothing has begun that could be ended in order
+			  */
 }
 
 static int start(struct tree *tree, char error[512])
@@ -376,7 +382,8 @@ static int start(struct tree *tree, char error[512])
 	/* Relays whose holder dies, and hooks whose steward dies, become our children. */
 	tree->self_fd = pidfd_open(getpid(), 0);
 	if (tree->self_fd < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) {
-		snprintf(error, 512, "this kernel does not watch processes as tcpwarden needs it (Linux 6.1 or newer): %s", strerror(errno));
+		snprintf(error, 512, "this kernel does not watch processes as tcpwarden needs it (Linux 6.1 or newer): %s",
+			strerror(errno));
 		return EX_OSERR;
 	}
 	r = uv_loop_init(&tree->loop);

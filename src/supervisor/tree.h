@@ -3,8 +3,8 @@
  *   STARTING ── steward READY ──► RUNNING ── SIGTERM ──► STOPPING ── STOPPED ──► ENDING ── all gone ──► tree_run returns
  *       └────────── cannot start: nothing was served yet ─────────────────────────┘
  *
- * One tree a process. What must not be lost when a role dies is kept here: the accepted plan and config, both ends of the channels,
- * ledgers, census, lock, and the sockets of systemd. */
+ * One tree a process. What must not be lost when a role dies is kept here: the accepted plan and config, both ends of the
+ * channels, ledgers, census, lock, and the sockets of systemd. */
 #ifndef SUPERVISOR_TREE_H
 #define SUPERVISOR_TREE_H
 #include "supervisor/inherited.h"
@@ -42,24 +42,24 @@ struct tree {
 	uint64_t last_tick_ns, grace_ns;
 
 	struct message_settings settings;
-	bool prepared;              /* settings are known, the lock is held, pairs exist */
+	bool prepared;                   /* settings are known, the lock is held, pairs exist */
 	int lock_fd, census_fd, self_fd; /* self_fd: our pidfd */
 	uint64_t id;
 	struct steward steward;
 	struct pair *pairs;
 	uint32_t pair_count;
 
-	uint32_t accepted;          /* generation of what the steward accepted, 0: nothing yet */
-	int accepted_fds[2];        /* plan, config text */
+	uint32_t accepted;   /* generation of what the steward accepted, 0: nothing yet */
+	int accepted_fds[2]; /* plan, config text */
 
-	bool reload_wanted;         /* SIGHUP: to be said to the steward, and again if it dies before it answers */
-	bool reload_again;          /* another came meanwhile */
-	bool notified_reloading;    /* systemd waits for READY=1 */
+	bool reload_wanted;      /* SIGHUP: to be said to the steward, and again if it dies before it answers */
+	bool reload_again;       /* another came meanwhile */
+	bool notified_reloading; /* systemd waits for READY=1 */
 	bool stop_wanted;
-	uint64_t stop_deadline_ms;  /* what the steward is told */
-	uint64_t end_at_ms;         /* ENDING: SIGKILL then */
+	uint64_t stop_deadline_ms; /* what the steward is told */
+	uint64_t end_at_ms;        /* ENDING: SIGKILL then */
 	bool end_killed;
-	bool interrupted;           /* one SIGINT was seen */
+	bool interrupted; /* one SIGINT was seen */
 };
 
 /* Runs the service until it ends. The exit status. */
@@ -75,8 +75,8 @@ void tree_on_status(struct tree *tree, const struct message_outcome *outcome);
 void tree_on_stopped(struct tree *tree);
 void tree_on_replace(struct tree *tree, const struct message_pair *which);
 
-/* A role cannot be started. While nothing was ever served the tree gives up after some tries (at once with an exit status that says
- * why); later it never does. False: it gave up. */
+/* A role cannot be started. While nothing was ever served the tree gives up after some tries (at once with an exit status that
+ * says why); later it never does. False: it gave up. */
 bool tree_on_failed_start(struct tree *tree, const char *who, uint32_t failures, int final_status);
 
 static inline bool tree_is_ending(const struct tree *tree)

@@ -1,5 +1,5 @@
-/* One descriptor that the loop watches and that this owns: a channel or a pidfd. On the heap, since a handle outlives its close by
- * a turn of the loop; whoever made it forgets it at watch_close. */
+/* One descriptor that the loop watches and that this owns: a channel or a pidfd. On the heap, since a handle outlives its close
+ * by a turn of the loop; whoever made it forgets it at watch_close. */
 #ifndef SUPERVISOR_WATCH_H
 #define SUPERVISOR_WATCH_H
 #include <uv.h>

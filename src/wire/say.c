@@ -76,8 +76,8 @@ static bool put(int priority, const char *text)
 		clock_gettime(CLOCK_REALTIME, &now);
 		if (gmtime_r(&now.tv_sec, &tm))
 			strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm);
-		length = snprintf(line, sizeof line - 1, "%s.%03ldZ %s %s: %s", when, now.tv_nsec / 1000000, priority_word(priority),
-			voice.who, text);
+		length = snprintf(line, sizeof line - 1, "%s.%03ldZ %s %s: %s", when, now.tv_nsec / 1000000,
+			priority_word(priority), voice.who, text);
 	}
 	if (length < 0)
 		return false;
