@@ -1,4 +1,5 @@
 # Config, names and plans: cases with their exact words, and what the units are made of.
+EXTRA_DIST += tests/config
 if HAVE_CMOCKA
 conf_tests = \
 	tests/unit/test_config_cases
