@@ -227,7 +227,8 @@ static void read_root(struct reader *r, const config_setting_t *root)
 			r, 1, "services", "there are none (services: ( { name = ...; listen = ...; backends = ...; } );)");
 }
 
-static int parse_tree(struct reader *r, const char *text, size_t length)
+/* `text` has room for two bytes more. */
+static int parse_tree(struct reader *r, char *text, size_t length)
 {
 	struct syntax_fault fault;
 	config_t tree;
@@ -237,6 +238,8 @@ static int parse_tree(struct reader *r, const char *text, size_t length)
 		return -EINVAL;
 	}
 	config_init(&tree);
+	/* libconfig refuses a comment that ends with the file instead of a line. */
+	strcpy(text + length, "\n");
 	if (config_read_string(&tree, text)) {
 		read_root(r, config_root_setting(&tree));
 	} else {
@@ -244,6 +247,7 @@ static int parse_tree(struct reader *r, const char *text, size_t length)
 		reader_complain(r, fault.line, "", "%s", fault.what);
 	}
 	config_destroy(&tree);
+	text[length] = '\0';
 	return r->no_memory ? -ENOMEM : r->error_count ? -EINVAL : 0;
 }
 
@@ -257,7 +261,7 @@ int config_parse(const char *file, const char *text, size_t length, struct confi
 	if (!config)
 		goto out;
 	config->file = strdup(file);
-	config->text = malloc(length + 1);
+	config->text = malloc(length + 2);
 	if (!config->file || !config->text)
 		goto out;
 	memcpy(config->text, text, length);

@@ -37,6 +37,7 @@ struct resolver {
 	struct name *names;
 	uv_timer_t period, soon, prepare; /* look up all; what waits for its time; the bound of a preparation */
 	bool preparing, stopping;
+	bool untold;      /* a change that on_change has not told yet: soon */
 	unsigned looking; /* requests that run */
 	unsigned open;    /* timers not yet closed */
 };
@@ -126,14 +127,14 @@ static void say_addresses(const struct name *n)
 
 /* Those that stay keep their places, new ones follow: which address is tried first must not change with the order of an answer.
  */
-static void take(struct name *n, const struct plan_address *found, size_t found_count)
+static bool take(struct name *n, const struct plan_address *found, size_t found_count)
 {
 	struct plan_address *merged = calloc(found_count + 1, sizeof *merged);
 	size_t count = 0, kept;
 
 	if (!merged) {
 		log_line(LOG_ERR, "backend %s: no memory for its addresses; the last ones stay in use", n->address.text);
-		return;
+		return false;
 	}
 	for (size_t i = 0; i < n->count; i++)
 		if (among(&n->addresses[i], found, found_count))
@@ -144,7 +145,7 @@ static void take(struct name *n, const struct plan_address *found, size_t found_
 			merged[count++] = found[i];
 	if (kept == n->count && count == kept) {
 		free(merged);
-		return;
+		return false;
 	}
 	free(n->addresses);
 	n->addresses = merged;
@@ -152,6 +153,7 @@ static void take(struct name *n, const struct plan_address *found, size_t found_
 	n->unread = true;
 	if (n->named)
 		say_addresses(n);
+	return true;
 }
 
 static void fail(struct name *n, const char *why)
@@ -163,18 +165,20 @@ static void fail(struct name *n, const char *why)
 		n->count ? "its last addresses stay in use" : "it gets no sessions until it can");
 }
 
-static void answer(struct name *n, const struct plan_address *found, size_t count)
+/* True: its addresses have changed. */
+static bool answer(struct name *n, const struct plan_address *found, size_t count)
 {
-	struct resolver *r = n->resolver;
+	bool changed = false;
 
 	n->answered = true;
 	if (count) {
 		if (n->failing)
 			log_line(LOG_NOTICE, "backend %s: resolves again", n->address.text);
 		n->failing = false;
-		take(n, found, count);
+		changed = take(n, found, count);
 	}
-	check_prepared(r);
+	check_prepared(n->resolver);
+	return changed;
 }
 
 static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
@@ -212,8 +216,7 @@ static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *li
 	if (left_out && !n->answered)
 		log_line(LOG_WARNING, "backend %s: has more than %d addresses; %zu are left out", n->address.text,
 			RESOLVER_ADDRESSES, left_out);
-	answer(n, found, count);
-	if (n->used && n->unread)
+	if (answer(n, found, count) && n->used)
 		r->callbacks.on_change(r->context);
 }
 
@@ -236,7 +239,7 @@ static void look(struct name *n)
 		own.length = length;
 		if (e < 0)
 			fail(n, "its zone is no interface of this machine");
-		answer(n, &own, e == 0 ? 1 : 0);
+		r->untold = (answer(n, &own, e == 0 ? 1 : 0) && n->used) || r->untold;
 		return;
 	}
 	snprintf(port, sizeof port, "%u", n->address.port);
@@ -271,19 +274,19 @@ static void on_soon(uv_timer_t *timer)
 {
 	struct resolver *r = timer->data;
 	uint64_t now = uv_now(r->loop), wait = 0;
-	bool changed = false;
 
 	for (struct name *n = r->names; n; n = n->next) {
 		if (n->again && now - n->asked_ms >= RESOLVER_AGAIN_MS)
 			look(n);
 		else if (n->again && (wait == 0 || n->asked_ms + RESOLVER_AGAIN_MS - now < wait))
 			wait = n->asked_ms + RESOLVER_AGAIN_MS - now;
-		changed = changed || (n->used && n->unread);
 	}
 	if (wait)
 		uv_timer_start(&r->soon, on_soon, wait, 0);
-	if (changed)
-		r->callbacks.on_change(r->context);
+	if (!r->untold)
+		return;
+	r->untold = false;
+	r->callbacks.on_change(r->context);
 }
 
 static void on_prepare(uv_timer_t *timer)
@@ -366,8 +369,7 @@ int resolver_prepare(struct resolver *r, const struct config *config)
 
 void resolver_use(struct resolver *r, const struct config *config)
 {
-	bool unread = false;
-
+	r->untold = false;
 	for (struct name *n = r->names; n; n = n->next)
 		n->used = n->prepared = false;
 	for (size_t i = 0; i < config->service_count; i++)
@@ -376,13 +378,13 @@ void resolver_use(struct resolver *r, const struct config *config)
 			if (!n)
 				continue; /* never prepared: not of this resolver */
 			n->used = true;
-			unread = unread || n->unread;
+			r->untold = r->untold || n->unread;
 		}
 	r->preparing = false;
 	uv_timer_stop(&r->prepare);
 	forget_unwanted(r);
 	/* An answer that came between plan_build and now is in no plan yet. */
-	if (unread)
+	if (r->untold)
 		uv_timer_start(&r->soon, on_soon, 0, 0);
 }
 
