@@ -1,3 +1,4 @@
 # doc
 dist_man_MANS += doc/tcpwardenctl.1
 dist_man_MANS += doc/tcpwarden.8
+dist_man_MANS += doc/tcpwarden.conf.5
