@@ -293,13 +293,18 @@ static void value(struct walk *w, bool scalar)
 	}
 }
 
+static void walk(struct walk *w)
+{
+	scanner_init(&w->scanner, w->text, w->length);
+	next(w);
+	settings(w, "", 1);
+}
+
 void syntax_guess(const char *text, size_t length, unsigned line, const char *message, struct syntax_fault *ret)
 {
 	struct walk w = {.text = text, .length = length, .fault = ret};
 
-	scanner_init(&w.scanner, text, length);
-	next(&w);
-	settings(&w, "", 1);
+	walk(&w);
 	/* What this walk allows and libconfig does not: its own words. */
 	if (strstr(message, "mismatched element type"))
 		fail(&w, line, NULL, "elements of different kinds in [ ] (use ( ) for those)");
@@ -349,5 +354,10 @@ bool syntax_trap(const char *text, size_t length, struct syntax_fault *ret)
 		syntax_guess(text, length, w.now.line, "not closed", ret);
 		return true;
 	}
-	return w.failed;
+	if (w.failed)
+		return true;
+	/* libconfig loses the memory of a text that stands where none may stand: it must not see one. */
+	w = (struct walk){.text = text, .length = length, .fault = ret};
+	walk(&w);
+	return w.failed && w.now.kind == TOKEN_STRING;
 }

@@ -89,8 +89,8 @@ static enum token_kind scan_number(struct scanner *s)
 		s->at++;
 	for (; s->at < s->end && (name_part(*s->at) || *s->at == ':' || *s->at == '/' || *s->at == '.'); s->at++)
 		glued = true;
-	/* A sign alone is no number: keep it as the single character that it is. */
-	if (s->at == start + 1 && !isdigit((unsigned char)*start))
+	/* A sign alone is no number (but a point alone is, to libconfig). */
+	if (s->at == start + 1 && (*start == '-' || *start == '+'))
 		return TOKEN_MARK;
 	return glued ? TOKEN_GLUED : TOKEN_NUMBER;
 }
@@ -116,7 +116,7 @@ static enum token_kind scan(struct scanner *s)
 			s->at++;
 		return TOKEN_NAME;
 	}
-	if (isdigit((unsigned char)*s->at) || *s->at == '-' || *s->at == '+')
+	if (isdigit((unsigned char)*s->at) || *s->at == '-' || *s->at == '+' || *s->at == '.')
 		return scan_number(s);
 	if (*s->at == '"')
 		return scan_string(s);

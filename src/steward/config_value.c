@@ -204,7 +204,7 @@ int value_store(const struct setting *s, const char *text, void *into, char why[
 	case SETTING_SERVICES:
 		break;
 	}
-	assert(!"a setting that is not one text");
+	assert(0 && "a setting that is not one text");
 	return -EINVAL;
 }
 

@@ -82,10 +82,14 @@ conf_cases = \
 	tests/config/syntax-extra-brace.expected \
 	tests/config/syntax-group-in-array.conf \
 	tests/config/syntax-group-in-array.expected \
+	tests/config/syntax-loose-text.conf \
+	tests/config/syntax-loose-text.expected \
 	tests/config/syntax-loose-value.conf \
 	tests/config/syntax-loose-value.expected \
 	tests/config/syntax-missing-quote.conf \
 	tests/config/syntax-missing-quote.expected \
+	tests/config/syntax-mixed-array-2.conf \
+	tests/config/syntax-mixed-array-2.expected \
 	tests/config/syntax-mixed-array.conf \
 	tests/config/syntax-mixed-array.expected \
 	tests/config/syntax-no-comma.conf \
