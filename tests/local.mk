@@ -55,3 +55,9 @@ EXTRA_DIST += \
 	tests/system/log.py tests/system/peers.py tests/system/process.py tests/system/settings.py tests/system/waiting.py \
 	tests/system/test_bench.py
 include tests/unit/steward.mk
+EXTRA_DIST += \
+	tests/system/killer.py tests/system/test_control.py tests/system/test_ends.py tests/system/test_hooks.py \
+	tests/system/test_kill_holder.py tests/system/test_kill_relay.py tests/system/test_kill_steward.py \
+	tests/system/test_kill_supervisor.py tests/system/test_mixed_10000.py tests/system/test_real.py \
+	tests/system/test_reload.py tests/system/test_second_start.py tests/system/test_shutdown.py tests/system/test_slice.py \
+	tests/system/test_stall.py

@@ -24,7 +24,7 @@ def leases_left(state):
     if not os.path.exists(path):
         return []
     with sqlite3.connect(path) as database:
-        return database.execute("SELECT * FROM leases").fetchall()
+        return database.execute("SELECT * FROM lease").fetchall()
 
 
 def before_stop(daemon):

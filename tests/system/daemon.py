@@ -83,6 +83,7 @@ class Daemon:
         self.check_descriptors = True
         self.hooks = {}
         self.ended = False
+        self.pass_sockets = {}  # name: descriptor of a listening socket, as systemd would pass it
 
     # Config
 
@@ -122,11 +123,18 @@ class Daemon:
             **self.environment,
         }
         environment["NOTIFY_SOCKET"] = self._open_notify()
-        self.popen = subprocess.Popen(
-            [self.program("supervisor", "tcpwarden"), "--config", self.config_path, *arguments], stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=open(self.log_path, "a"), env=environment, cwd="/", start_new_session=True,
-            **({"user": "nobody", "group": grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name, "extra_groups": []}
-               if self.user == "nobody" else {}))
+        command = [self.program("supervisor", "tcpwarden"), "--config", self.config_path, *arguments]
+        if self.pass_sockets:
+            # They must stand at 3, 4, ... and the receiver's own number be known, so a shell puts them there and becomes the daemon.
+            moves = " ".join(f"{3 + i}<&{fd}" for i, fd in enumerate(self.pass_sockets.values()))
+            environment.update(LISTEN_FDS=str(len(self.pass_sockets)), LISTEN_FDNAMES=":".join(self.pass_sockets))
+            command = ["/bin/bash", "-c", f'export LISTEN_PID=$$; exec "$@" {moves}', "bash", *command]
+        with open(self.log_path, "a") as log:
+            self.popen = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, env=environment, cwd="/",
+                start_new_session=True, pass_fds=tuple(self.pass_sockets.values()),
+                **({"user": "nobody", "group": grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name, "extra_groups": []}
+                   if self.user == "nobody" else {}))
         self.ended = False
         if ready:
             self.wait_ready()
@@ -200,6 +208,12 @@ class Daemon:
         if self.own_directory and not os.environ.get("TCPWARDEN_TEST_KEEP"):
             shutil.rmtree(self.directory, ignore_errors=True)
 
+    def expect_deaths(self, *roles):
+        """The test kills these: what is said about it is no fault."""
+        for role in roles:
+            self.expected_log += [rf"\b{role}\b.*(signal|process \d+|died|dead)"]
+        self.release_twice = self.acquire_unknown = True
+
     # Processes
 
     def tree(self):
@@ -216,6 +230,16 @@ class Daemon:
             return process.Process(self.popen.pid)
         found = [p for p in self.tree() if p.title == f"tcpwarden: {title}"]
         return found[0] if len(found) == 1 else None
+
+    def relay_pid(self, index=0):
+        """Quick, for those who kill it often: the only child of its holder, or None while there is none."""
+        holder = self.role(f"holder {index}")
+        try:
+            with open(f"/proc/{holder.pid}/task/{holder.pid}/children") as f:
+                children = f.read().split()
+        except (OSError, AttributeError):
+            return None
+        return int(children[-1]) if children else None
 
     def wait_role(self, title, not_this=None, deadline=15.0):
         return wait_for(lambda: (p := self.role(title)) and p != not_this and p, f"a {title}", deadline)

@@ -16,6 +16,8 @@ line begin
 while [ -e "$here/{event}.gate" ]; do sleep 0.02; done
 [ -e "$here/{event}.delay" ] && read -r delay <"$here/{event}.delay" && sleep "$delay"
 [ -e "$here/{event}.output" ] && cat "$here/{event}.output"
+[ -e "$here/{event}.complaint" ] && cat "$here/{event}.complaint" >&2
+[ -e "$here/{event}.signal" ] && read -r number <"$here/{event}.signal" && kill -"$number" "$$"
 status=0
 [ -e "$here/{event}.exit" ] && read -r status <"$here/{event}.exit"
 line "exit-$status"
@@ -66,7 +68,8 @@ class Hooks:
         return {event: {"command": [self.path(event)], **more.get(event, {})} for event in ("acquire", "release")}
 
     def set(self, event, **what):
-        """exit=N, delay=SECONDS, output="K=V\\n", gate=True (wait until it is set to None); None takes it back."""
+        """exit=N, delay=SECONDS, output="K=V", complaint=TEXT (to stderr), signal=N (kills itself), gate=True (waits until that is None
+        again). None takes a thing back."""
         for name, value in what.items():
             path = f"{self.path(event)}.{name}"
             if value is None:
@@ -96,6 +99,16 @@ class Hooks:
             else:
                 open_runs.pop(key).status = int(phase.removeprefix("exit-"))
         return [run for run in runs if event in (None, run.event)]
+
+    def most_at_once(self, event):
+        """How many ran at the same time."""
+        most = now = 0
+        with open(os.path.join(self.directory, "journal")) as f:
+            for line in f:
+                if f"\tevent={event}\t" in line:
+                    now += 1 if line.startswith("phase=begin") else -1
+                    most = max(most, now)
+        return most
 
     def released(self):
         return [run for run in self.runs("release") if run.status == 0]

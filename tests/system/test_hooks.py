@@ -1,0 +1,261 @@
+"""Exactly one release for every acquire, whatever happens between them."""
+import signal
+import threading
+
+import pytest
+
+import peers
+from peers import End, connect
+from waiting import stays, wait_for
+
+
+def hooks_of(warden):
+    return warden.hooks["hooks"]
+
+
+def refused(address):
+    with connect(address) as client:
+        return client.read_to_end() == End("reset", 0)
+
+
+@pytest.mark.parametrize("status", [1, 75])
+def test_refused_acquire(through, backend, status):
+    server = backend(peers.echo)
+    warden = through(server.address, hooked=True)
+    hooks_of(warden).set("acquire", exit=status)
+    assert refused(warden.address)
+    (end,) = warden.log.wait_ends()
+    assert end.reason == "hook.refused" and server.accepted == 0
+    warden.expected_log += ["acquire"]
+    warden.wait_sessions(0)
+    assert not hooks_of(warden).runs("release")
+    hooks_of(warden).set("acquire", exit=None)
+    with connect(warden.address) as client:
+        client.send(1).read(1)
+
+
+def test_on_error_allow(through, backend):
+    warden = through(backend(peers.echo).address, hooked=True, hook={"acquire": {"on_error": "allow"}})
+    warden.expected_log += ["acquire"]
+    hooks_of(warden).set("acquire", exit=3)
+    with connect(warden.address) as client:
+        client.send(10).read(10)
+        (session,) = warden.sessions()
+        assert session["lease"] == "-"
+    warden.log.wait_ends()
+    warden.wait_sessions(0)
+    assert not hooks_of(warden).runs("release")
+
+
+def test_acquire_timeout_is_unknown_and_released(through, backend):
+    warden = through(backend(peers.echo).address, hooked=True, hook={"acquire": {"timeout": "300ms"}})
+    warden.expected_log += ["acquire"]
+    hooks_of(warden).set("acquire", gate=True)
+    assert refused(warden.address)
+    (end,) = warden.log.wait_ends()
+    assert end.reason == "hook.timeout"
+    (released,) = wait_for(hooks_of(warden).released, "a release")
+    assert released.acquired == "unknown"
+
+
+def test_acquire_killed_by_a_signal_is_unknown_and_released(through, backend):
+    warden = through(backend(peers.echo).address, hooked=True)
+    warden.expected_log += ["acquire"]
+    hooks_of(warden).set("acquire", signal=9)
+    assert refused(warden.address)
+    (end,) = warden.log.wait_ends()
+    assert end.reason == "hook.failed"
+    (released,) = wait_for(hooks_of(warden).released, "a release")
+    assert released.acquired == "unknown"
+
+
+def test_no_byte_is_taken_while_acquiring(through, backend):
+    server = backend(peers.echo)
+    warden = through(server.address, hooked=True)
+    hooks_of(warden).set("acquire", gate=True)
+    with connect(warden.address) as client:
+        client.send(100_000)
+        wait_for(lambda: hooks_of(warden).runs("acquire"), "the acquire hook")
+        stays(lambda: server.accepted == 0, "no connection to the backend", 0.3)
+        assert [s["state"] for s in warden.sessions()] == ["acquiring"]
+        hooks_of(warden).set("acquire", gate=None)
+        client.read(100_000).finish()
+        assert client.read_to_end() == End("eof", 0)
+
+
+def test_client_resets_while_acquiring(through, backend):
+    server = backend(peers.echo)
+    warden = through(server.address, hooked=True)
+    hooks_of(warden).set("acquire", gate=True)
+    client = connect(warden.address).send(10)
+    wait_for(lambda: hooks_of(warden).runs("acquire"), "the acquire hook")
+    client.reset()
+    (end,) = warden.log.wait_ends()
+    assert end.reason == "client.reset"
+    hooks_of(warden).set("acquire", gate=None)
+    wait_for(hooks_of(warden).released, "a release")
+    assert server.accepted == 0
+
+
+def test_half_close_while_acquiring_still_wants_its_answer(through, backend):
+    server = backend(peers.answer(50_000))
+    warden = through(server.address, hooked=True)
+    hooks_of(warden).set("acquire", gate=True)
+    with connect(warden.address) as client:
+        client.send(10).finish()
+        wait_for(lambda: hooks_of(warden).runs("acquire"), "the acquire hook")
+        hooks_of(warden).set("acquire", gate=None)
+        assert client.read_to_end() == End("eof", 50_000)
+    assert server.wait() == [End("eof", 10)]
+
+
+def test_abort_on_close(through, backend):
+    server = backend(peers.answer(50_000))
+    warden = through(server.address, hooked=True, abort_on_close=True)
+    hooks_of(warden).set("acquire", gate=True)
+    with connect(warden.address) as client:
+        client.send(10).finish()
+        (end,) = warden.log.wait_ends()
+        assert end.reason == "client.closed"
+    wait_for(lambda: hooks_of(warden).runs("acquire"), "the acquire hook")
+    hooks_of(warden).set("acquire", gate=None)
+    wait_for(hooks_of(warden).released, "a release")
+    assert server.accepted == 0
+
+
+def test_release_is_tried_until_it_succeeds(through, backend):
+    warden = through(backend(peers.echo).address, hooked=True)
+    warden.expected_log += ["release"]
+    hooks_of(warden).set("release", exit=4)
+    with connect(warden.address) as client:
+        client.send(1).read(1)
+    wait_for(lambda: len(hooks_of(warden).runs("release")) >= 2, "a second try")
+    hooks_of(warden).set("release", exit=None)
+    (released,) = wait_for(hooks_of(warden).released, "a release")
+    runs = hooks_of(warden).runs("release")
+    assert [int(run.attempt) for run in runs] == list(range(1, len(runs) + 1)) and released is not runs[0]
+
+
+def test_release_that_hangs_is_ended_and_tried_again(through, backend):
+    warden = through(backend(peers.echo).address, hooked=True, hook={"release": {"timeout": "300ms"}})
+    warden.expected_log += ["release"]
+    hooks_of(warden).set("release", gate=True)
+    with connect(warden.address) as client:
+        client.send(1).read(1)
+    wait_for(lambda: hooks_of(warden).runs("release"), "the release hook")
+    hooks_of(warden).set("release", gate=None)
+    wait_for(hooks_of(warden).released, "a release")
+
+
+def test_concurrency(through, backend):
+    warden = through(backend(peers.echo).address, hooked=True, hook={"acquire": {"concurrency": 2}, "release": {"concurrency": 3}})
+    hooks_of(warden).set("acquire", delay="0.05")
+    clients = [connect(warden.address) for _ in range(12)]
+    for client in clients:
+        client.send(100)
+    for client in clients:
+        client.read(100).finish()
+        assert client.read_to_end() == End("eof", 0)
+        client.close()
+    wait_for(lambda: len(hooks_of(warden).released()) == 12, "releases")
+    assert hooks_of(warden).most_at_once("acquire") == 2
+    assert hooks_of(warden).most_at_once("release") <= 3
+
+
+def test_full_queue_refuses(through, backend):
+    warden = through(backend(peers.echo).address, hooked=True, hook={"acquire": {"concurrency": 1, "queue": 1}})
+    warden.expected_log += ["acquire"]
+    hooks_of(warden).set("acquire", gate=True)
+    clients = [connect(warden.address) for _ in range(4)]
+    ends = warden.log.wait_ends(2)
+    assert {end.reason for end in ends} == {"hook.limit"}
+    hooks_of(warden).set("acquire", gate=None)
+    outcomes = []
+    for client in clients:
+        try:
+            client.send(10).read(10)
+            outcomes.append("served")
+        except (OSError, AssertionError):
+            outcomes.append("refused")
+        client.close()
+    assert sorted(outcomes) == ["refused"] * 2 + ["served"] * 2
+
+
+def test_acquire_names_the_backend(through, backend):
+    first, second = backend(peers.echo), backend(peers.echo)
+    warden = through(first.address, hooked=True)
+    hooks_of(warden).set("acquire", output=f"backend={second.address}")
+    with connect(warden.address) as client:
+        client.send(10).read(10).finish()
+        client.read_to_end()
+    assert (first.accepted, second.accepted) == (0, 1)
+    (released,) = wait_for(hooks_of(warden).released, "a release")
+    assert f"{released.backend}:{released.backend_port}" == second.address
+
+
+def test_complaints_come_to_the_log_with_the_session(through, backend):
+    warden = through(backend(peers.echo).address, hooked=True)
+    hooks_of(warden).set("acquire", complaint="licence server \x1b[31mis slow")
+    warden.expected_log += ["licence server"]
+    with connect(warden.address) as client:
+        client.send(1).read(1)
+        (session,) = warden.sessions()
+    line = warden.log.wait("licence server")
+    assert session["id"] in line.text and "\x1b" not in line.text
+
+
+def test_only_a_release_hook(through, backend):
+    warden = through(backend(peers.echo).address, start=False)
+    hooks = warden.new_hooks()
+    warden.configure({"services": [{**warden.settings["services"][0], "hooks": {"release": hooks.config()["release"]}}]})
+    warden.start()
+    with connect(warden.address) as client:
+        client.send(1).read(1)
+    (released,) = wait_for(hooks.released, "a release")
+    assert released.reason == "client.closed" and int(released.fence)
+    warden.hooks.clear()  # there is no acquire to balance it with
+
+
+def test_power_cut(through, backend):
+    """Everything is killed at once, while some hold, some acquire and some release. The next start gives all of it back."""
+    server = backend(peers.echo)
+    warden = through(server.address, hooked=True)
+    hooks = hooks_of(warden)
+    holders = [connect(warden.address) for _ in range(5)]
+    for client in holders:
+        client.send(10).read(10)
+    hooks.set("acquire", gate=True)
+    waiting = [connect(warden.address) for _ in range(3)]
+    wait_for(lambda: len(hooks.runs("acquire")) == 8, "acquire hooks")
+    hooks.set("release", gate=True)
+    holders[0].finish()
+    wait_for(lambda: hooks.runs("release"), "a release hook")
+    for p in warden.tree():
+        p.kill()
+    warden.popen.wait()
+    for client in holders[1:] + waiting:
+        assert client.read_to_end().kind == "reset"  # never a clean end
+    hooks.set("acquire", gate=None)
+    hooks.set("release", gate=None)
+    warden.expected_log = [".*"]  # what a killed tree had to say does not matter
+    warden.release_twice = warden.acquire_unknown = True
+    warden.start()
+    wait_for(lambda: len({run.lease for run in hooks.released()}) == 8, "eight releases")
+    by_fence = {run.fence: run for run in hooks.released()}
+    recovered = [by_fence[run.fence] for run in hooks.runs("acquire")]
+    assert all(run.recovered == "1" for run in recovered[1:])
+    assert [run.acquired for run in recovered].count("unknown") == 3
+    with connect(warden.address) as client:
+        client.send(1).read(1)
+    assert max(int(run.fence) for run in hooks.runs("acquire")) > max(int(run.fence) for run in recovered)
+    for client in holders + waiting:
+        client.close()
+
+
+def test_many_clients_at_once(through, load):
+    server = load.backend()
+    warden = through(server.address, hooked=True)
+    load.client(warden.address, connections=300, parallel=40, kinds="fin,ask,late,client_rst,backend_rst,abrupt", up="0:3000",
+                down="0:3000", deadline=60).wait()
+    warden.log.wait_ends(300, deadline=30)
+    wait_for(lambda: len(hooks_of(warden).released()) == 300, "300 releases", 30)

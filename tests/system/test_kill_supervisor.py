@@ -1,0 +1,56 @@
+"""The supervisor is killed: the tree ends in order after orphan_timeout, and no second one gets between."""
+import subprocess
+
+import peers
+from peers import End, connect
+from waiting import wait_for
+
+
+def test_tree_ends_in_order(through, backend):
+    server = backend(peers.collect)
+    warden = through(server.address, hooked=True, top={"orphan_timeout": "2s"})
+    warden.expected_log += [".*"]
+    with connect(warden.address) as client:
+        client.send(1000)
+        warden.wait_sessions(1)
+        wait_for(lambda: server.accepted, "the backend's connection")
+        warden.tree()
+        warden.popen.kill()
+        warden.popen.wait()
+        # Within orphan_timeout the session lives, and the lock with it.
+        client.send(1000)
+        second = subprocess.run([warden.program("supervisor", "tcpwarden"), "--config", warden.config_path], capture_output=True,
+                                text=True, timeout=10, env={"TCPWARDEN_LIBEXECDIR":
+                                                            f"{warden.program('steward')}:{warden.program('relay')}"})
+        assert second.returncode == 69 and warden.state in second.stderr, second.stderr
+        assert client.read_to_end() == End("reset", 0)
+    assert server.wait() == [End("reset", 2000)]
+    (released,) = wait_for(warden.hooks["hooks"].released, "a release")
+    assert released.reason == "system.shutdown" or released.reason == "operator.shutdown"
+    wait_for(lambda: not warden.tree(), lambda: f"the end of the tree: {warden.tree()}")
+    warden.start()
+    with connect(warden.address) as client:
+        client.send(1)
+        wait_for(lambda: server.accepted == 2, "the backend's connection")
+
+
+def test_everything_is_killed_one_by_one(through, load):
+    """In the order in which an impatient operator would do it; the next start finds its feet."""
+    server = load.backend()
+    warden = through(server.address, hooked=True, top={"orphan_timeout": "500ms"})
+    warden.expect_deaths("supervisor", "steward", "holder", "relay")
+    warden.expected_log += [".*"]
+    client = load.client(warden.address, connections=100, parallel=20, kinds="fin", up=100_000, down=100_000, pace=20, deadline=30)
+    wait_for(lambda: len(warden.hooks["hooks"].runs("acquire")) > 10, "acquire hooks")
+    warden.tree()
+    warden.popen.kill()
+    warden.popen.wait()
+    for role in ("steward", "holder 0", "relay 0"):
+        for p in warden.tree():
+            if p.title == f"tcpwarden: {role}":
+                p.kill()
+    wait_for(lambda: not [p for p in warden.tree() if p.title.startswith("tcpwarden")], "the end of the tree")
+    client.stop(clean=False)
+    warden.start()
+    hooks = warden.hooks["hooks"]
+    wait_for(lambda: not hooks.imbalance(twice=True, unknown=True), lambda: f"{hooks.imbalance(True, True)[:5]}", 30)

@@ -1,0 +1,119 @@
+"""One tree for each state directory, and what a start says when it cannot be."""
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+import peers
+from daemon import separated
+from peers import connect, free_port
+from settings import service
+from waiting import wait_for
+
+
+def run(warden, *arguments):
+    return subprocess.run([warden.program("supervisor", "tcpwarden"), *arguments], capture_output=True, text=True, timeout=30,
+                          env={"TCPWARDEN_LIBEXECDIR": f"{warden.program('steward')}:{warden.program('relay')}"})
+
+
+def test_same_state_directory(through, backend):
+    warden = through(backend(peers.echo).address)
+    second = run(warden, "--config", warden.config_path)
+    assert second.returncode == 69
+    assert warden.state in second.stderr and str(warden.popen.pid) in second.stderr
+    with connect(warden.address) as client:
+        client.send(10).read(10)
+
+
+def test_another_state_directory(through, backend):
+    """Two daemons side by side; the second may not have the first one's addresses."""
+    server = backend(peers.echo)
+    first, second = through(server.address), through(server.address)
+    for warden in (first, second):
+        with connect(warden.address) as client:
+            client.send(10).read(10)
+    third = through(server.address, listen=first.address, start=False)
+    third.expected_log += [".*"]
+    result = run(third, "--config", third.config_path)
+    assert result.returncode not in (0, None) and first.address in result.stderr
+    with connect(first.address) as client:
+        client.send(10).read(10)
+
+
+def test_start_after_an_orderly_stop(through, backend):
+    warden = through(backend(peers.echo).address, hooked=True)
+    for _ in range(3):
+        with connect(warden.address) as client:
+            client.send(10).read(10)
+        wait_for(lambda: warden.hooks["hooks"].released(), "a release")
+        warden.stop()
+        warden.start()
+    fences = [int(run.fence) for run in warden.hooks["hooks"].runs("acquire")]
+    assert fences == sorted(set(fences)) and len(fences) == 3
+
+
+def test_bad_config_at_start(tcpwarden):
+    warden = tcpwarden({"services": [{"name": "a", "listen": "127.0.0.1:http", "bakends": "127.0.0.1:1"}]}, start=False)
+    for arguments in (["--config", warden.config_path], ["--check", "--config", warden.config_path]):
+        result = run(warden, *arguments)
+        assert result.returncode == 78, result.stderr
+        assert "backends" in result.stderr and warden.config_path in result.stderr
+
+
+def test_check_of_a_good_config(through):
+    warden = through("127.0.0.1:1", start=False)
+    result = run(warden, "--check", "--config", warden.config_path)
+    assert result.returncode == 0, result.stderr + result.stdout
+
+
+def test_privileged_port(through, backend):
+    if not separated():
+        pytest.skip("needs root and the system users")
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        port = next(p for p in range(600, 1000) if s.connect_ex(("127.0.0.1", p)))
+    warden = through(backend(peers.echo).address, listen=f"127.0.0.1:{port}")
+    with connect(warden.address) as client:
+        client.send(10).read(10)
+
+
+def test_corrupt_lease_database_is_set_aside(through, backend):
+    warden = through(backend(peers.echo).address, hooked=True)
+    with connect(warden.address) as client:
+        client.send(10).read(10)
+    wait_for(warden.hooks["hooks"].released, "a release")
+    warden.stop()
+    with open(f"{warden.state}/leases.db", "r+b") as f:
+        f.write(b"no database at all" * 200)
+    for suffix in ("-wal", "-shm"):
+        try:
+            shutil.os.unlink(f"{warden.state}/leases.db{suffix}")
+        except FileNotFoundError:
+            pass
+    warden.expected_log += ["corrupt", "set aside", "leases.db"]
+    warden.start()
+    with connect(warden.address) as client:
+        client.send(10).read(10)
+    wait_for(lambda: len(warden.hooks["hooks"].released()) == 2, "a release")
+    fences = [int(run.fence) for run in warden.hooks["hooks"].runs("acquire")]
+    assert fences[1] > fences[0]
+    warden.stop()
+    aside = [p for p in shutil.os.listdir(warden.state) if "corrupt" in p]
+    assert aside
+    for name in aside:
+        shutil.os.unlink(f"{warden.state}/{name}")
+
+
+def test_systemd_passes_a_socket(tcpwarden, backend):
+    """LISTEN_FDS and LISTEN_FDNAMES, as systemd.socket(5) gives them."""
+    server = backend(peers.echo)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", free_port()))
+        listener.listen()
+        address = "%s:%d" % listener.getsockname()
+        warden = tcpwarden({"services": [service("echo", "systemd:front", server.address)]}, start=False)
+        warden.pass_sockets = {"front": listener.fileno()}
+        warden.start()
+        with connect(address) as client:
+            client.send(10).read(10)
