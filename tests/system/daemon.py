@@ -191,14 +191,20 @@ class Daemon:
         assert status == self.exit_status, f"exit status {status}, not {self.exit_status}\n{self.log_tail()}"
         self.ended = True
 
-    def end_by_force(self):
-        """For tests that failed."""
-        if self.popen and self.popen.poll() is None:
-            self.tree()
-            self.popen.kill()
-            self.popen.wait()
+    def cut_power(self):
+        """All its processes die at once: stopped first, so that none sees another one's death and acts on it."""
+        while left := [p for p in self.tree() if p.state != "T"]:
+            for p in left:
+                p.kill(signal.SIGSTOP)
         for p in self.tree():
             p.kill()
+        self.popen.wait()
+        wait_for(lambda: not self.tree(), "the end of all processes")
+
+    def end_by_force(self):
+        """For tests that failed."""
+        if self.popen and self.tree():
+            self.cut_power()
 
     def discard(self):
         process.reap_orphans({self.popen.pid} if self.popen else set())

@@ -157,7 +157,12 @@ def connect(address, deadline=20.0, receive_buffer=None, send_buffer=None, sourc
     if source:
         sock.bind(source)
     sock.settimeout(deadline)
-    sock.connect(to)
+    try:
+        sock.connect(to)
+    except ConnectionResetError:  # established, and reset before we looked
+        peer = Peer(sock, "up", deadline)
+        peer._reset = True
+        return peer
     return Peer(sock, "up", deadline)
 
 

@@ -78,7 +78,7 @@ class Process:
         return int(self._status("CapEff"), 16)
 
     def descriptors(self):
-        """{kind: count}; None where we may not look."""
+        """{kind or path: count}; None where we may not look."""
         kinds = collections.Counter()
         try:
             for fd in os.listdir(f"/proc/{self.pid}/fd"):
@@ -86,7 +86,7 @@ class Process:
                     target = os.readlink(f"/proc/{self.pid}/fd/{fd}")
                 except FileNotFoundError:
                     continue
-                kinds[target.split(":")[0] if ":" in target else "file"] += 1
+                kinds[target.split(":")[0] if not target.startswith("/") else target] += 1
         except OSError:
             return None
         return kinds

@@ -1,7 +1,4 @@
 """Exactly one release for every acquire, whatever happens between them."""
-import signal
-import threading
-
 import pytest
 
 import peers
@@ -36,7 +33,7 @@ def test_refused_acquire(through, backend, status):
 
 def test_on_error_allow(through, backend):
     warden = through(backend(peers.echo).address, hooked=True, hook={"acquire": {"on_error": "allow"}})
-    warden.expected_log += ["acquire"]
+    warden.expected_log += ["on_error"]
     hooks_of(warden).set("acquire", exit=3)
     with connect(warden.address) as client:
         client.send(10).read(10)
@@ -114,10 +111,11 @@ def test_abort_on_close(through, backend):
     warden = through(server.address, hooked=True, abort_on_close=True)
     hooks_of(warden).set("acquire", gate=True)
     with connect(warden.address) as client:
-        client.send(10).finish()
+        client.send(10)
+        wait_for(lambda: hooks_of(warden).runs("acquire"), "the acquire hook")
+        client.finish()
         (end,) = warden.log.wait_ends()
         assert end.reason == "client.closed"
-    wait_for(lambda: hooks_of(warden).runs("acquire"), "the acquire hook")
     hooks_of(warden).set("acquire", gate=None)
     wait_for(hooks_of(warden).released, "a release")
     assert server.accepted == 0
@@ -230,9 +228,7 @@ def test_power_cut(through, backend):
     hooks.set("release", gate=True)
     holders[0].finish()
     wait_for(lambda: hooks.runs("release"), "a release hook")
-    for p in warden.tree():
-        p.kill()
-    warden.popen.wait()
+    warden.cut_power()
     for client in holders[1:] + waiting:
         assert client.read_to_end().kind == "reset"  # never a clean end
     hooks.set("acquire", gate=None)
