@@ -152,7 +152,8 @@ static void on_readable(uv_poll_t *handle, int status, int events)
 	if (status < 0)
 		stream_close(stream);
 	else
-		stream_read(hook, stream, sizeof(char[4096])); /* one piece a turn: a hook that shouts must not hold up the loop */
+		stream_read(
+			hook, stream, sizeof(char[4096])); /* one piece a turn: a hook that shouts must not hold up the loop */
 }
 
 /* Its process is over and, where that matters, its group too. */
@@ -224,8 +225,8 @@ static void on_leader_exit(uv_poll_t *handle, int status, int events)
 		hook_finish(hook);
 		return;
 	}
-	/* What it left behind might still take something. The leader is not waited for until they are gone, which keeps the number of
-	 * the group from being used again. */
+	/* What it left behind might still take something. The leader is not waited for until they are gone, which keeps the
+	 * number of the group from being used again. */
 	hook->stage = STAGE_CLEARING;
 	process_group_signal(&hook->group, SIGKILL);
 	uv_timer_start(&hook->timer, on_group_poll, 0, HOOK_GROUP_POLL_MS);

@@ -23,7 +23,8 @@ struct child_pipes {
 	int gate[2], report[2], out[2], err[2]; /* [OURS], [THEIRS] */
 };
 
-/* Everything that the child needs, made before fork: after it, in a process that had threads, only async-signal-safe calls may be made. */
+/* Everything that the child needs, made before fork: after it, in a process that had threads, only async-signal-safe calls may be
+ * made. */
 struct child_plan {
 	const struct hook_program *program;
 	struct child_pipes pipes;
@@ -127,7 +128,8 @@ static _Noreturn void not_run(int error)
 	_exit(127);
 }
 
-/* None of these may hang or fail but for our own bugs; dup2 of a number onto itself would keep close-on-exec, but ours are all above 2. */
+/* None of these may hang or fail but for our own bugs; dup2 of a number onto itself would keep close-on-exec, but ours are all
+ * above 2. */
 static void take_descriptors(const struct child_pipes *pipes)
 {
 	if (dup2(pipes->null, STDIN_FILENO) < 0 || dup2(pipes->out[THEIRS], STDOUT_FILENO) < 0 ||

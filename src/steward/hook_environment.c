@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OURS "TCPWARDEN_"
+#define OURS         "TCPWARDEN_"
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 const char *hook_event_word(enum hook_event event)

@@ -38,7 +38,8 @@ int hook_order_copy(struct hook_order *ret, const struct hook_config *from, cons
 	if (!from->command)
 		return 0;
 	ret->directory = strdup(from->directory ? from->directory : state_directory);
-	if (!ret->directory || string_list_copy(&ret->command, from->command) || string_list_copy(&ret->environment, from->environment)) {
+	if (!ret->directory || string_list_copy(&ret->command, from->command) ||
+		string_list_copy(&ret->environment, from->environment)) {
 		hook_order_fini(ret);
 		return -ENOMEM;
 	}

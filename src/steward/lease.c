@@ -56,11 +56,6 @@ struct leases {
 	int handles;
 };
 
-void lease_format(uint64_t fence, char text[24])
-{
-	snprintf(text, 24, "%" PRIx64, fence);
-}
-
 /* ---- what is owed ---- */
 
 static void on_answers(uv_timer_t *timer)
@@ -226,8 +221,8 @@ void leases_forget(struct leases *leases, struct lease *lease)
 static bool same_session(const struct lease *lease, const struct leases *leases, const struct session_key *key)
 {
 	const struct session_key *mine = &lease->record.key;
-	return lease->record.tree == leases->tree && mine->id == key->id && mine->slot == key->slot && mine->relay == key->relay &&
-		mine->incarnation == key->incarnation;
+	return lease->record.tree == leases->tree && mine->id == key->id && mine->slot == key->slot &&
+	       mine->relay == key->relay && mine->incarnation == key->incarnation;
 }
 
 /* The newest: they are put in at the front. */
@@ -356,8 +351,7 @@ static void judge(struct leases *leases, struct lease *lease)
 			lease_hold(lease); /* it is ending: the relay says how, again */
 			return;
 		}
-		if (lives)
-			lease->superseded = true; /* its client waits, and is served by a new lease once this one is given back */
+		/* If its client still waits it is asked for again, and served by a new lease once this one is given back. */
 		release_recovered(lease, lives ? WHO_HOOK : WHO_SYSTEM, lives ? HOW_FAILED : HOW_LOST);
 		return;
 	case LEASE_HELD:
@@ -385,13 +379,16 @@ static void put_back(void *visitor, const struct session_key *key, const struct 
 		if (other->item.fence == fence)
 			fence = 0;
 	if (!fence || fence > clock_real_us() + MAX_FENCE_AHEAD_S * 1000000ull) {
-		log_session_line(LOG_ERR, service, key->id, "its lease %" PRIx64 " is unknown and cannot be its own: not put back", slot->record.fence);
+		log_session_line(LOG_ERR, service, key->id,
+			"its lease %" PRIx64 " is unknown and cannot be its own: not put back", slot->record.fence);
 		return;
 	}
 	const struct service_config *config = leases->config ? config_service(leases->config, service) : NULL;
 	if (!config || !config->release.command) {
-		log_session_line(config ? LOG_NOTICE : LOG_ERR, service, key->id, "its lease %" PRIx64 " is unknown, and %s", fence,
-			config ? "there is nothing to release" : "its service is not in the config: it must be given back by hand");
+		log_session_line(config ? LOG_NOTICE : LOG_ERR, service, key->id, "its lease %" PRIx64 " is unknown, and %s",
+			fence,
+			config ? "there is nothing to release"
+			       : "its service is not in the config: it must be given back by hand");
 		return;
 	}
 	struct lease *lease = add(leases, key);
@@ -442,14 +439,18 @@ void leases_recover(struct leases *leases, bool (*lives)(void *context, const st
 
 /* ---- what relays ask ---- */
 
-static void answer_at_once(struct leases *leases, const struct session_key *key, enum verdict verdict, enum who who, enum how how, int error)
+static void answer_at_once(
+	struct leases *leases, const struct session_key *key, enum verdict verdict, enum who who, enum how how, int error)
 {
 	leases_owe_verdict(leases, key,
 		&(struct message_verdict){
 			.id = key->id,
 			.slot = key->slot,
 			.verdict = verdict,
-			.reason = {.who = (uint8_t)who, .how = (uint8_t)how, .state = verdict == VERDICT_GO ? 0 : SLOT_ACQUIRING, .error = error},
+			.reason = {.who = (uint8_t)who,
+				.how = (uint8_t)how,
+				.state = verdict == VERDICT_GO ? 0 : SLOT_ACQUIRING,
+				.error = error},
 		});
 }
 
@@ -460,6 +461,7 @@ static bool acquire_known(struct leases *leases, const struct session_key *key, 
 	*predecessor = lease;
 	if (!lease)
 		return false;
+	assert(lease->phase != PHASE_LOADED); /* leases_recover comes first */
 	switch (lease->phase) {
 	case PHASE_BEHIND:
 	case PHASE_QUEUED:
@@ -485,11 +487,11 @@ static bool acquire_known(struct leases *leases, const struct session_key *key, 
 	case PHASE_GONE:
 		break;
 	}
-	lease->superseded = true;
 	return false;
 }
 
-void leases_acquire(struct leases *leases, const struct session_key *key, const char *service, const struct session_record *record)
+void leases_acquire(
+	struct leases *leases, const struct session_key *key, const char *service, const struct session_record *record)
 {
 	struct lease *predecessor;
 	if (acquire_known(leases, key, &predecessor))

@@ -21,7 +21,7 @@ enum {
 static void release_turn(struct lease *lease);
 static void acquire_turn(struct lease *lease);
 
-#define LEASE_LOG(lease, priority, ...) \
+#define LEASE_LOG(lease, priority, ...)                                                                                          \
 	log_session_line(priority, (lease)->record.session.service, (lease)->record.key.id, __VA_ARGS__)
 
 static void set_phase(struct lease *lease, enum lease_phase phase)
@@ -231,7 +231,8 @@ static void describe(char *text, size_t size, const struct lease *lease, enum ho
 		snprintf(text, size, "took longer than its timeout of %" PRIu32 " ms", order->timeout_ms);
 		break;
 	case HOOK_NOT_RUN:
-		snprintf(text, size, "could not be run: %s: %s (in directory %s)", order->command[0], strerror(result->value), order->directory);
+		snprintf(text, size, "could not be run: %s: %s (in directory %s)", order->command[0], strerror(result->value),
+			order->directory);
 		break;
 	}
 }
@@ -242,7 +243,8 @@ static void on_write_late(uv_timer_t *timer)
 {
 	struct lease *lease = timer->data;
 	int error = store_error(leases_store(lease->leases));
-	LEASE_LOG(lease, LOG_ERR, "its lease could not be written within the hook's timeout: %s", error ? strerror(-error) : "the disk is slow");
+	LEASE_LOG(lease, LOG_ERR, "its lease could not be written within the hook's timeout: %s",
+		error ? strerror(-error) : "the disk is slow");
 	if (lease->phase == PHASE_OPENING) {
 		go_without(lease, WHO_SYSTEM, HOW_FAILED, error ? -error : ETIMEDOUT);
 		lease_leave(lease);
@@ -273,12 +275,15 @@ static void acquired(struct lease *lease, const struct hook_result *result)
 		must(NULL);
 	lease->record.route = answer.route;
 	if (answer.ignored)
-		LEASE_LOG(lease, LOG_WARNING, "acquire hook: %zu lines of its output ignored, the first: \"%s\" (would be right: KEY=VALUE, at most %d)",
+		LEASE_LOG(lease, LOG_WARNING,
+			"acquire hook: %zu lines of its output ignored, the first: \"%s\" (would be right: KEY=VALUE, at most "
+			"%d)",
 			answer.ignored, answer.ignored_line, HOOK_VARIABLES_MAX);
 	if (result->output_cut)
 		LEASE_LOG(lease, LOG_WARNING, "acquire hook: output beyond %d bytes ignored", HOOK_OUTPUT_MAX);
 	if (r) {
-		LEASE_LOG(lease, LOG_ERR, "acquire hook: backend=%s is no numeric address (would be right: 192.0.2.1:80, [2001:db8::1]:80)", bad);
+		LEASE_LOG(lease, LOG_ERR,
+			"acquire hook: backend=%s is no numeric address (would be right: 192.0.2.1:80, [2001:db8::1]:80)", bad);
 		refuse(lease, WHO_HOOK, HOW_FAILED, 0);
 	}
 	free(bad);
@@ -338,6 +343,10 @@ static void open_row(struct lease *lease, enum lease_state state, uint32_t patie
 
 static void acquire_turn(struct lease *lease)
 {
+	if (leases_stopping(lease->leases)) {
+		lease_refuse_shutdown(lease);
+		return;
+	}
 	int r = start_hook(lease, HOOK_ACQUIRE, &acquire_callbacks);
 	if (r) {
 		LEASE_LOG(lease, LOG_ERR, "acquire hook could not be started: %s", strerror(-r));
@@ -368,7 +377,8 @@ void lease_begin(struct lease *lease)
 	if (r > 0) {
 		acquire_turn(lease);
 	} else if (r < 0) {
-		LEASE_LOG(lease, LOG_WARNING, "refused: %" PRIu32 " acquire hooks run and %" PRIu32 " wait already (see concurrency and queue)",
+		LEASE_LOG(lease, LOG_WARNING,
+			"refused: %" PRIu32 " acquire hooks run and %" PRIu32 " wait already (see concurrency and queue)",
 			line->running, line->waiting);
 		refuse(lease, WHO_HOOK, HOW_LIMIT, 0);
 		lease_leave(lease);
@@ -514,8 +524,8 @@ static void back_off(struct lease *lease)
 		return;
 	}
 	if (lease->record.attempts == LEASE_FAILED_AFTER)
-		LEASE_LOG(lease, LOG_ERR, "release has failed %d times and counts as failed; it is tried on every %d s", LEASE_FAILED_AFTER,
-			RETRY_MAX_MS / 1000);
+		LEASE_LOG(lease, LOG_ERR, "release has failed %d times and counts as failed; it is tried on every %d s",
+			LEASE_FAILED_AFTER, RETRY_MAX_MS / 1000);
 	uv_timer_start(&lease->timer, on_backoff_over, delay_ms < RETRY_MAX_MS ? delay_ms : RETRY_MAX_MS, 0);
 }
 
@@ -542,7 +552,8 @@ static void release_turn(struct lease *lease)
 	lease->record.attempts++;
 	int r = start_hook(lease, HOOK_RELEASE, &release_callbacks);
 	if (r) {
-		LEASE_LOG(lease, LOG_ERR, "release hook could not be started: %s (attempt %" PRIu32 ")", strerror(-r), lease->record.attempts);
+		LEASE_LOG(lease, LOG_ERR, "release hook could not be started: %s (attempt %" PRIu32 ")", strerror(-r),
+			lease->record.attempts);
 		hook_line_leave(&lease->turn);
 		lease_save(lease);
 		back_off(lease);

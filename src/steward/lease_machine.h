@@ -47,7 +47,6 @@ struct lease {
 	bool wanted;       /* a verdict is owed */
 	bool over;         /* no longer to be held: its session is over, or does not want it */
 	bool end_owed;     /* on_end_durable is to be called once the row says what it says now */
-	bool superseded;   /* its session has a newer lease, or is to get one */
 	uint32_t failures; /* releases failed since we started */
 	struct store_item item;
 	struct hook *hook;

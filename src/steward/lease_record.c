@@ -11,7 +11,13 @@ enum { RECORD_VERSION = 1 };
 
 static const char *const state_words[] = {"acquiring", "held", "releasing"};
 
-/* Commands, environments and what hooks print are bytes; JSON knows only characters. Each byte is kept as the character of that number. */
+void lease_format(uint64_t fence, char text[24])
+{
+	snprintf(text, 24, "%" PRIx64, fence);
+}
+
+/* Commands, environments and what hooks print are bytes; JSON knows only characters. Each byte is kept as the character of that
+ * number. */
 static json_t *bytes_encode(const char *bytes)
 {
 	size_t length = strlen(bytes), n = 0;
@@ -110,8 +116,8 @@ static json_t *endpoint_encode(const struct endpoint *endpoint)
 	char ip[2 * sizeof endpoint->ip + 1];
 	for (size_t i = 0; i < sizeof endpoint->ip; i++)
 		snprintf(ip + 2 * i, 3, "%02x", endpoint->ip[i]);
-	return json_pack("{si si sI ss}", "family", (int)endpoint->family, "port", (int)endpoint->port, "scope", (json_int_t)endpoint->scope,
-		"ip", ip);
+	return json_pack("{si si sI ss}", "family", (int)endpoint->family, "port", (int)endpoint->port, "scope",
+		(json_int_t)endpoint->scope, "ip", ip);
 }
 
 static void endpoint_decode(struct endpoint *ret, const json_t *object)
@@ -129,10 +135,11 @@ static void endpoint_decode(struct endpoint *ret, const json_t *object)
 static json_t *session_encode(const struct session_record *session)
 {
 	return json_pack("{so so so so so so so so so so so so so s[iiii] si}", "id", word_encode(session->id), "fence",
-		word_encode(session->fence), "started_us", word_encode(session->started_us), "started_ms", word_encode(session->started_ms),
-		"connected_ms", word_encode(session->connected_ms), "ended_ms", word_encode(session->ended_ms), "client",
-		endpoint_encode(&session->client), "local", endpoint_encode(&session->local), "backend", endpoint_encode(&session->backend),
-		"bytes_client", word_encode(session->bytes[SIDE_CLIENT]), "bytes_backend", word_encode(session->bytes[SIDE_BACKEND]),
+		word_encode(session->fence), "started_us", word_encode(session->started_us), "started_ms",
+		word_encode(session->started_ms), "connected_ms", word_encode(session->connected_ms), "ended_ms",
+		word_encode(session->ended_ms), "client", endpoint_encode(&session->client), "local",
+		endpoint_encode(&session->local), "backend", endpoint_encode(&session->backend), "bytes_client",
+		word_encode(session->bytes[SIDE_CLIENT]), "bytes_backend", word_encode(session->bytes[SIDE_BACKEND]),
 		"undelivered_client", word_encode(session->undelivered[SIDE_CLIENT]), "undelivered_backend",
 		word_encode(session->undelivered[SIDE_BACKEND]), "reason", (int)session->reason.who, (int)session->reason.how,
 		(int)session->reason.operation, (int)session->reason.state, "errno", (int)session->reason.error);
@@ -152,11 +159,15 @@ static void session_decode(struct session_record *ret, const json_t *object)
 		.started_ms = word_decode(object, "started_ms"),
 		.connected_ms = word_decode(object, "connected_ms"),
 		.ended_ms = word_decode(object, "ended_ms"),
-		.bytes = {[SIDE_CLIENT] = word_decode(object, "bytes_client"), [SIDE_BACKEND] = word_decode(object, "bytes_backend")},
+		.bytes = {[SIDE_CLIENT] = word_decode(object, "bytes_client"),
+			[SIDE_BACKEND] = word_decode(object, "bytes_backend")},
 		.undelivered = {[SIDE_CLIENT] = word_decode(object, "undelivered_client"),
 			[SIDE_BACKEND] = word_decode(object, "undelivered_backend")},
-		.reason = {.who = reason_part(object, 0), .how = reason_part(object, 1), .operation = reason_part(object, 2),
-			.state = reason_part(object, 3), .error = (int32_t)number(object, "errno")},
+		.reason = {.who = reason_part(object, 0),
+			.how = reason_part(object, 1),
+			.operation = reason_part(object, 2),
+			.state = reason_part(object, 3),
+			.error = (int32_t)number(object, "errno")},
 	};
 	endpoint_decode(&ret->client, json_object_get(object, "client"));
 	endpoint_decode(&ret->local, json_object_get(object, "local"));
@@ -167,8 +178,9 @@ static json_t *release_encode(const struct hook_order *release)
 {
 	if (!release->command)
 		return json_null();
-	return json_pack("{so so so si sI}", "command", list_encode(release->command), "environment", list_encode(release->environment),
-		"directory", bytes_encode(release->directory), "umask", release->umask, "timeout_ms", (json_int_t)release->timeout_ms);
+	return json_pack("{so so so si sI}", "command", list_encode(release->command), "environment",
+		list_encode(release->environment), "directory", bytes_encode(release->directory), "umask", release->umask,
+		"timeout_ms", (json_int_t)release->timeout_ms);
 }
 
 static int release_decode(struct hook_order *ret, const json_t *object)
@@ -205,11 +217,13 @@ static void hook_decode(struct process_group *ret, const json_t *object)
 char *lease_record_encode(const struct lease_record *record)
 {
 	json_t *object = json_pack("{si so sI sI sI so so ss sb sb sb so so so so sI}", "version", RECORD_VERSION, "tree",
-		word_encode(record->tree), "relay", (json_int_t)record->key.relay, "incarnation", (json_int_t)record->key.incarnation, "slot",
-		(json_int_t)record->key.slot, "service", bytes_encode(record->session.service), "session", session_encode(&record->session),
-		"state", state_words[record->state], "unknown", (int)record->unknown, "ended", (int)record->ended, "recovered",
-		(int)record->recovered, "release", release_encode(&record->release), "hook", hook_encode(&record->hook), "variables",
-		list_encode(record->variables), "route", endpoint_encode(&record->route), "attempts", (json_int_t)record->attempts);
+		word_encode(record->tree), "relay", (json_int_t)record->key.relay, "incarnation",
+		(json_int_t)record->key.incarnation, "slot", (json_int_t)record->key.slot, "service",
+		bytes_encode(record->session.service), "session", session_encode(&record->session), "state",
+		state_words[record->state], "unknown", (int)record->unknown, "ended", (int)record->ended, "recovered",
+		(int)record->recovered, "release", release_encode(&record->release), "hook", hook_encode(&record->hook),
+		"variables", list_encode(record->variables), "route", endpoint_encode(&record->route), "attempts",
+		(json_int_t)record->attempts);
 	if (!object)
 		return NULL;
 	char *text = json_dumps(object, JSON_COMPACT);

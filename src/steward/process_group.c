@@ -42,8 +42,8 @@ static int read_stat(pid_t pid, struct process_stat *ret)
 	/* The second field is the program's name in parentheses, and may hold any byte: what follows its last one is regular. */
 	const char *rest = strrchr(text, ')');
 	int group, session;
-	if (!rest || sscanf(rest + 1, " %c %*d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64, &ret->state,
-			     &group, &session, &ret->start_ticks) != 4)
+	if (!rest || sscanf(rest + 1, " %c %*d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64,
+			     &ret->state, &group, &session, &ret->start_ticks) != 4)
 		return -EINVAL;
 	ret->group = group;
 	ret->session = session;
@@ -74,8 +74,8 @@ int process_group_identify(struct process_group *ret, pid_t pid)
 	return 0;
 }
 
-/* Members that outlived their leader. The group's number is not given to a new process while it has members, so what bears it, in a
- * session of that number, and began no earlier, is ours. */
+/* Members that outlived their leader. The group's number is not given to a new process while it has members, so what bears it, in
+ * a session of that number, and began no earlier, is ours. */
 static bool members_live(const struct process_group *group)
 {
 	DIR *directory = opendir("/proc");

@@ -22,7 +22,7 @@ struct store {
 	uv_loop_t *loop;
 	const struct store_callbacks *callbacks;
 	void *context;
-	struct database database; /* the pool's while `working` */
+	struct database database;        /* the pool's while `working` */
 	struct store_item *first, *last; /* queued, oldest first */
 	uv_work_t work;
 	uv_timer_t timer; /* the next try */
@@ -114,7 +114,8 @@ static void batch_done(struct store *store)
 	store->error = 0;
 	store->retry_ms = store->told_ms = 0;
 
-	/* A callback may free its own item and write others, but items of this batch that are still to come are busy until then. */
+	/* A callback may free its own item and write others, but items of this batch that are still to come are busy until then.
+	 */
 	for (size_t i = 0; i < store->count; i++) {
 		struct store_item *item = store->items[i];
 		free((void *)(uintptr_t)store->rows[i].record);
@@ -186,16 +187,17 @@ int store_open(struct store **ret, uv_loop_t *loop, const char *state_directory,
 	int r = (size_t)length < sizeof store->database.path ? database_open(&store->database) : -ENAMETOOLONG;
 	if (r) {
 		snprintf(error, MESSAGE_TEXT_SIZE, "%.60s/leases.db: %.180s", state_directory,
-			r == -ENAMETOOLONG  ? "the path is too long"
-				: r == -EBUSY ? "another process has it open (an older tcpwarden, or sqlite3?)"
-					      : store->database.text);
+			r == -ENAMETOOLONG ? "the path is too long"
+			: r == -EBUSY      ? "another process has it open (an older tcpwarden, or sqlite3?)"
+					   : store->database.text);
 		free(store);
 		return r;
 	}
 	if (store->database.set_aside) {
 		store->database.set_aside = false;
-		log_line(LOG_ERR, "%s: was damaged (%s) and is set aside as %s.corrupt-*; living sessions get new records, "
-				  "but what was held by sessions that are over must be given back by hand",
+		log_line(LOG_ERR,
+			"%s: was damaged (%s) and is set aside as %s.corrupt-*; living sessions get new records, "
+			"but what was held by sessions that are over must be given back by hand",
 			store->database.path, store->database.text, store->database.path);
 	}
 	store->work.data = store->timer.data = store;

@@ -39,7 +39,8 @@ static int failed(struct database *database, int code)
 {
 	int system = database->handle ? sqlite3_system_errno(database->handle) : 0;
 	bool tell = system && (code & 0xff) != SQLITE_OK && (code & 0xff) != SQLITE_CORRUPT && (code & 0xff) != SQLITE_NOTADB;
-	snprintf(database->text, sizeof database->text, "%s%s%s", sqlite3_errstr(code), tell ? ": " : "", tell ? strerror(system) : "");
+	snprintf(database->text, sizeof database->text, "%s%s%s", sqlite3_errstr(code), tell ? ": " : "",
+		tell ? strerror(system) : "");
 	return error_of(code);
 }
 
@@ -78,8 +79,8 @@ void database_close(struct database *database)
 	database->put = database->remove = database->fence = NULL;
 }
 
-/* locking_mode comes before the first access: SQLite then holds the lock until it closes, which keeps a second steward out, and needs
- * no shared memory file, whose mapping raises SIGBUS when the disk is full. */
+/* locking_mode comes before the first access: SQLite then holds the lock until it closes, which keeps a second steward out, and
+ * needs no shared memory file, whose mapping raises SIGBUS when the disk is full. */
 static int open_once(struct database *database)
 {
 	/* Made by us, so that nobody else reads the hooks' environment that is in it. */
@@ -99,16 +100,18 @@ static int open_once(struct database *database)
 
 	int64_t schema = 0;
 	char word[DATABASE_TEXT] = "";
-	if ((code = run(database, "PRAGMA locking_mode=EXCLUSIVE")) || (code = ask(database, "PRAGMA user_version", &schema, NULL, 0)))
+	if ((code = run(database, "PRAGMA locking_mode=EXCLUSIVE")) ||
+		(code = ask(database, "PRAGMA user_version", &schema, NULL, 0)))
 		return failed(database, code);
 	if (schema > DATABASE_SCHEMA) {
 		snprintf(database->text, sizeof database->text,
-			"it was made by a newer tcpwarden (schema %lld, this one knows %d): start that version, or move the file away", (long long)schema,
-			DATABASE_SCHEMA);
+			"it was made by a newer tcpwarden (schema %lld, this one knows %d): start that version, or move the file "
+			"away",
+			(long long)schema, DATABASE_SCHEMA);
 		return -EPROTO;
 	}
-	if ((code = ask(database, "PRAGMA journal_mode=WAL", NULL, word, sizeof word)) || (code = run(database, "PRAGMA synchronous=FULL")) ||
-		(code = run(database, "PRAGMA journal_size_limit=4194304")))
+	if ((code = ask(database, "PRAGMA journal_mode=WAL", NULL, word, sizeof word)) ||
+		(code = run(database, "PRAGMA synchronous=FULL")) || (code = run(database, "PRAGMA journal_size_limit=4194304")))
 		return failed(database, code);
 	if ((code = ask(database, "PRAGMA quick_check(1)", NULL, word, sizeof word)))
 		return failed(database, code);
@@ -125,11 +128,12 @@ static int open_once(struct database *database)
 				      "PRAGMA user_version=1;"
 				      "COMMIT")))
 		return failed(database, code);
-	if ((code = sqlite3_prepare_v3(database->handle, "INSERT OR REPLACE INTO lease VALUES (?1, ?2)", -1, SQLITE_PREPARE_PERSISTENT,
-		     &database->put, NULL)) ||
+	if ((code = sqlite3_prepare_v3(database->handle, "INSERT OR REPLACE INTO lease VALUES (?1, ?2)", -1,
+		     SQLITE_PREPARE_PERSISTENT, &database->put, NULL)) ||
 		(code = sqlite3_prepare_v3(database->handle, "DELETE FROM lease WHERE fence = ?1", -1, SQLITE_PREPARE_PERSISTENT,
 			 &database->remove, NULL)) ||
-		(code = sqlite3_prepare_v3(database->handle, "INSERT OR REPLACE INTO fence SELECT 1, max(ifnull(max(last), 0), ?1) FROM fence", -1,
+		(code = sqlite3_prepare_v3(database->handle,
+			 "INSERT OR REPLACE INTO fence SELECT 1, max(ifnull(max(last), 0), ?1) FROM fence", -1,
 			 SQLITE_PREPARE_PERSISTENT, &database->fence, NULL)))
 		return failed(database, code) == -EIO ? -EUCLEAN : error_of(code); /* SQLITE_ERROR: these are not our tables */
 	return 0;
@@ -231,8 +235,9 @@ int database_load(struct database *database, uint64_t *ret_last_fence,
 	void (*on_row)(void *context, uint64_t fence, const char *record), void *context)
 {
 	int64_t last = 0;
-	int code = ask(database, "SELECT max(ifnull((SELECT max(fence) FROM lease), 0), ifnull((SELECT max(last) FROM fence), 0))", &last,
-		NULL, 0);
+	int code =
+		ask(database, "SELECT max(ifnull((SELECT max(fence) FROM lease), 0), ifnull((SELECT max(last) FROM fence), 0))",
+			&last, NULL, 0);
 	if (code)
 		return failed(database, code);
 	*ret_last_fence = (uint64_t)last;
