@@ -1,0 +1,410 @@
+/* Leases: every row of the table of outcomes, what comes twice, and what a successor finds. */
+#include "lease_fixture.h"
+#include "quiet_log.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define TAKE "echo take $TCPWARDEN_LEASE $TCPWARDEN_FENCE >>$J; "
+#define GIVE                                                                                                                     \
+	"echo give $TCPWARDEN_LEASE $TCPWARDEN_FENCE $TCPWARDEN_ACQUIRED recovered=$TCPWARDEN_RECOVERED "                        \
+	"attempt=$TCPWARDEN_ATTEMPT "                                                                                            \
+	"reason=$TCPWARDEN_REASON >>$J; "
+
+static struct fixture f;
+
+static struct lease_counts counts(void)
+{
+	return leases_counts(f.leases);
+}
+
+static bool empty(void)
+{
+	struct lease_counts c = counts();
+	return !c.acquiring && !c.held && !c.releasing;
+}
+
+static void start(const char *acquire, const char *release)
+{
+	quiet_log_clear();
+	fixture_open(&f, acquire, release);
+	fixture_start(&f);
+}
+
+static void acquire(unsigned session)
+{
+	fixture_acquire(&f, session);
+	fixture_until(&f, f.verdicts[session]);
+}
+
+static void end(unsigned session)
+{
+	fixture_end(&f, session);
+	fixture_until(&f, f.durables[session]);
+}
+
+static void assert_refused(unsigned session, enum who who, enum how how)
+{
+	assert_int_equal(f.verdict[session].verdict, VERDICT_REFUSE);
+	assert_string_equal(who_word(f.verdict[session].reason.who), who_word(who));
+	assert_string_equal(how_word(f.verdict[session].reason.how), how_word(how));
+}
+
+static void held_and_released(void **state)
+{
+	(void)state;
+	start(TAKE "echo SEAT=7; echo backend=192.0.2.9:502",
+		GIVE "echo $TCPWARDEN_VAR_SEAT $TCPWARDEN_CLIENT $TCPWARDEN_CLIENT_PORT $TCPWARDEN_LOCAL $TCPWARDEN_LOCAL_PORT "
+		     "$TCPWARDEN_BACKEND "
+		     "$TCPWARDEN_BACKEND_PORT $TCPWARDEN_OPERATION $TCPWARDEN_ERRNO $TCPWARDEN_BYTES_TO_BACKEND "
+		     "$TCPWARDEN_BYTES_TO_CLIENT "
+		     "$TCPWARDEN_UNDELIVERED_TO_BACKEND $TCPWARDEN_UNDELIVERED_TO_CLIENT $TCPWARDEN_DURATION_MS $TCPWARDEN_EVENT "
+		     "$TCPWARDEN_SERVICE $TCPWARDEN_SESSION >>$J");
+	acquire(10);
+	assert_int_equal(f.verdict[10].verdict, VERDICT_GO);
+	assert_true(f.verdict[10].fence > 0);
+	assert_int_equal(f.verdict[10].route.port, 502);
+	assert_int_equal(counts().held, 1);
+	end(10);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "take"), 1);
+	assert_int_equal(fixture_count(&f, "give"), 1);
+	assert_int_equal(fixture_count(&f, "yes recovered=0 attempt=1 reason=client.reset"), 1);
+	assert_int_equal(
+		fixture_count(&f, "7 192.0.2.7 4000 ::1 80 198.51.100.3 9000 receive 104 11 22 33 44 2500 release seats a\n"), 1);
+	fixture_close(&f);
+}
+
+static void asked_twice(void **state)
+{
+	(void)state;
+	start(TAKE, GIVE);
+	fixture_acquire(&f, 1);
+	fixture_acquire(&f, 1);
+	fixture_until(&f, f.verdicts[1]);
+	uint64_t fence = f.verdict[1].fence;
+	fixture_acquire(&f, 1);
+	fixture_until(&f, f.verdicts[1] == 2);
+	assert_int_equal(f.verdict[1].fence, fence);
+	end(1);
+	fixture_end(&f, 1);
+	fixture_until(&f, f.durables[1] == 2);
+	fixture_until(&f, empty());
+	fixture_end(&f, 1);
+	fixture_until(&f, f.durables[1] == 3);
+	assert_int_equal(fixture_count(&f, "take"), 1);
+	assert_int_equal(fixture_count(&f, "give"), 1);
+	fixture_close(&f);
+}
+
+static void not_held(void **state)
+{
+	(void)state;
+	start(TAKE "exit 3", GIVE);
+	acquire(1);
+	assert_refused(1, WHO_HOOK, HOW_REFUSED);
+	fixture_hooks(&f, TAKE "exit 75", GIVE);
+	acquire(2);
+	assert_refused(2, WHO_HOOK, HOW_REFUSED);
+	assert_true(quiet_log_has("busy"));
+	fixture_hooks(&f, "exit 0", GIVE);
+	free(f.service.acquire.command[0]);
+	f.service.acquire.command[0] = strdup("/nonexistent/hook");
+	acquire(3);
+	assert_refused(3, WHO_HOOK, HOW_FAILED);
+	assert_int_equal(f.verdict[3].reason.error, ENOENT);
+	f.service.acquire.allow_on_error = true;
+	acquire(4);
+	assert_int_equal(f.verdict[4].verdict, VERDICT_GO);
+	assert_int_equal(f.verdict[4].fence, 0);
+	end(4);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "give"), 0);
+	fixture_close(&f);
+}
+
+static void unknown(void **state)
+{
+	(void)state;
+	start(TAKE "kill -KILL $$", GIVE);
+	acquire(1);
+	assert_refused(1, WHO_HOOK, HOW_FAILED);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "unknown recovered=0 attempt=1 reason=hook.failed"), 1);
+
+	fixture_hooks(&f, TAKE "sleep 60 & wait", GIVE);
+	f.service.acquire.timeout_ms = 100;
+	acquire(2);
+	assert_refused(2, WHO_HOOK, HOW_TIMEOUT);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "unknown recovered=0 attempt=1 reason=hook.timeout"), 1);
+
+	f.service.acquire.allow_on_error = true;
+	acquire(3);
+	assert_int_equal(f.verdict[3].verdict, VERDICT_GO);
+	assert_int_equal(counts().held, 1);
+	assert_int_equal(fixture_count(&f, "give"), 2);
+	end(3);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "unknown recovered=0 attempt=1 reason=client.reset"), 1);
+	fixture_close(&f);
+}
+
+static void one_hook_only(void **state)
+{
+	(void)state;
+	start(NULL, GIVE);
+	acquire(1);
+	assert_true(f.verdict[1].fence > 0);
+	end(1);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "give"), 1);
+	fixture_hooks(&f, TAKE, NULL);
+	acquire(2);
+	assert_true(f.verdict[2].fence > f.verdict[1].fence);
+	end(2);
+	fixture_until(&f, empty());
+	fixture_hooks(&f, NULL, NULL);
+	acquire(3);
+	assert_int_equal(f.verdict[3].verdict, VERDICT_GO);
+	assert_int_equal(f.verdict[3].fence, 0);
+	fixture_close(&f);
+}
+
+static void bad_route(void **state)
+{
+	(void)state;
+	start(TAKE "echo backend=db.lan:5432", GIVE);
+	acquire(1);
+	assert_refused(1, WHO_HOOK, HOW_FAILED);
+	assert_true(quiet_log_has("backend=db.lan:5432"));
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "give"), 1);
+	assert_int_equal(fixture_count(&f, "yes"), 1);
+	fixture_close(&f);
+}
+
+static void gone_meanwhile(void **state)
+{
+	(void)state;
+	start(TAKE "while [ ! -e $J.go ]; do sleep 0.02; done", GIVE);
+	fixture_acquire(&f, 1);
+	fixture_until(&f, fixture_count(&f, "take") == 1);
+	end(1); /* durable while its acquire still runs */
+	struct session_key key = fixture_key(2);
+	fixture_acquire(&f, 2);
+	fixture_until(&f, fixture_count(&f, "take") == 2);
+	leases_cancel(f.leases, &key);
+	assert_int_equal(fixture_count(&f, "give"), 0);
+	char path[96];
+	snprintf(path, sizeof path, "%s/journal.go", f.directory);
+	fclose(fopen(path, "w"));
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "give"), 2);
+	assert_int_equal(f.verdicts[1] + f.verdicts[2], 0);
+
+	/* Gone before anything ran. */
+	fixture_acquire(&f, 3);
+	end(3);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "take"), 2);
+	fixture_close(&f);
+}
+
+static void limits(void **state)
+{
+	(void)state;
+	start(TAKE "while [ ! -e $J.go ]; do sleep 0.02; done", GIVE "echo now >>$J; sleep 0.1");
+	f.service.acquire.concurrency = 1;
+	f.service.acquire.queue = 1;
+	f.service.release.concurrency = 1;
+	f.service.release.queue = 1;
+	fixture_acquire(&f, 1);
+	fixture_acquire(&f, 2);
+	acquire(3);
+	assert_refused(3, WHO_HOOK, HOW_LIMIT);
+	fixture_until(&f, fixture_count(&f, "take") == 1);
+	char path[96];
+	snprintf(path, sizeof path, "%s/journal.go", f.directory);
+	fclose(fopen(path, "w"));
+	fixture_until(&f, f.verdicts[1] && f.verdicts[2]);
+	acquire(4);
+	acquire(5);
+	end(1);
+	end(2);
+	end(4);
+	end(5); /* releases wait, however many */
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "give"), 4);
+	fixture_close(&f);
+}
+
+static void release_retried(void **state)
+{
+	(void)state;
+	start(TAKE, GIVE "[ $TCPWARDEN_ATTEMPT = 2 ]");
+	acquire(1);
+	end(1);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "attempt=1"), 1);
+	assert_int_equal(fixture_count(&f, "attempt=2"), 1);
+	fixture_close(&f);
+}
+
+static void stop(void **state)
+{
+	(void)state;
+	start(TAKE, GIVE "[ -e $J.ok ]");
+	acquire(1);
+	acquire(2);
+	end(1);
+	fixture_until(&f, fixture_count(&f, "attempt=1") == 1);
+	leases_stop(f.leases);
+	acquire(3);
+	assert_refused(3, WHO_SYSTEM, HOW_SHUTDOWN);
+	fixture_until(&f, f.stopped); /* 1 was tried and failed, 2 lives on */
+	fixture_crash(&f);
+
+	char path[96];
+	snprintf(path, sizeof path, "%s/journal.ok", f.directory);
+	fclose(fopen(path, "w"));
+	f.slot[2].state = SLOT_FREE;
+	fixture_start(&f);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "recovered=1 attempt=1 reason=system.lost"), 1);
+	fixture_close(&f);
+}
+
+static void successor_holds_on(void **state)
+{
+	(void)state;
+	start(TAKE "echo A=b", GIVE "echo $TCPWARDEN_VAR_A >>$J");
+	acquire(1);
+	uint64_t fence = f.verdict[1].fence;
+	fixture_crash(&f);
+	/* The verdict was lost: the client waits still, and the reload took the hooks away. */
+	f.slot[1].state = SLOT_ACQUIRING;
+	fixture_hooks(&f, NULL, NULL);
+	fixture_start(&f);
+	acquire(1);
+	assert_int_equal(f.verdict[1].fence, fence);
+	end(1);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "take"), 1);
+	assert_int_equal(fixture_count(&f, "give"), 1);
+	assert_int_equal(fixture_count(&f, "b\n"), 1);
+	fixture_close(&f);
+}
+
+/* The steward dies during acquire: whatever it started is ended first, then released as unknown; the waiting client is served. */
+static void died_in_acquire(void **state)
+{
+	(void)state;
+	start(TAKE "trap '' TERM; (sleep 60) & [ -e $J.go ] || wait", GIVE);
+	fixture_acquire(&f, 1);
+	fixture_acquire(&f, 2);
+	fixture_until(&f, fixture_count(&f, "take") == 2);
+	fixture_crash(&f);
+	f.slot[2].state = SLOT_FREE;
+	fixture_hooks(&f, TAKE, GIVE);
+	fixture_start(&f);
+	acquire(1);
+	assert_int_equal(f.verdict[1].verdict, VERDICT_GO);
+	fixture_until(&f, counts().held == 1 && !counts().releasing);
+	assert_int_equal(fixture_count(&f, "take"), 3);
+	assert_int_equal(fixture_count(&f, "give"), 2);
+	assert_int_equal(fixture_count(&f, "unknown recovered=1"), 2);
+	end(1);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "yes recovered=0"), 1);
+	fixture_close(&f);
+}
+
+static void store_lost(void **state)
+{
+	(void)state;
+	start(TAKE, GIVE);
+	acquire(1);
+	uint64_t fence = f.verdict[1].fence;
+	fixture_crash(&f);
+	char command[160];
+	snprintf(command, sizeof command, "%s/leases.db", f.directory);
+	FILE *file = fopen(command, "r+");
+	fputs("this is no database, whatever it was", file);
+	fclose(file);
+	fixture_start(&f);
+	assert_true(quiet_log_has("set aside"));
+	end(1);
+	fixture_until(&f, empty());
+	char expected[64], lease[24];
+	lease_format(fence, lease);
+	snprintf(expected, sizeof expected, "give %s %llu", lease, (unsigned long long)fence);
+	assert_int_equal(fixture_count(&f, expected), 1);
+	fixture_close(&f);
+}
+
+static void limit_files(rlim_t bytes)
+{
+	struct rlimit limit;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = bytes;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* No file may grow: that is how a full disk is, for the store and for the hooks' own files alike. */
+static void disk_full(void **state)
+{
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	start(TAKE, GIVE);
+	f.service.acquire.timeout_ms = 300;
+	acquire(1);
+	limit_files(1);
+	acquire(2);
+	assert_refused(2, WHO_SYSTEM, HOW_FAILED);
+	assert_true(quiet_log_has("cannot write"));
+	fixture_end(&f, 1);
+	for (int i = 0; i < 20; i++)
+		fixture_turn(&f, UINT64_MAX);
+	assert_int_equal(f.durables[1], 0);
+	assert_int_equal(fixture_count(&f, "give"), 0);
+	limit_files(RLIM_INFINITY);
+	fixture_until(&f, f.durables[1]);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "take"), 1);
+	assert_int_equal(fixture_count(&f, "give"), 1);
+	fixture_close(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(held_and_released),
+		cmocka_unit_test(asked_twice),
+		cmocka_unit_test(not_held),
+		cmocka_unit_test(unknown),
+		cmocka_unit_test(one_hook_only),
+		cmocka_unit_test(bad_route),
+		cmocka_unit_test(gone_meanwhile),
+		cmocka_unit_test(limits),
+		cmocka_unit_test(release_retried),
+		cmocka_unit_test(stop),
+		cmocka_unit_test(successor_holds_on),
+		cmocka_unit_test(died_in_acquire),
+		cmocka_unit_test(store_lost),
+		cmocka_unit_test(disk_full),
+	};
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	quiet_log_clear();
+	return failed;
+}
