@@ -1,5 +1,7 @@
 #include "steward/hook_child.h"
 
+#include "base/capability.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -8,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -169,7 +170,7 @@ static _Noreturn void become(const struct child_plan *plan)
 		_exit(127); /* whoever made us died, or thought better of it */
 	close(CHILD_GATE);
 
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	capability_keep_to_ourselves();
 	if (program->umask >= 0)
 		umask((mode_t)program->umask);
 	if (chdir(program->directory))

@@ -1,5 +1,6 @@
 #include "steward/steward.h"
 
+#include "base/capability.h"
 #include "base/clock.h"
 #include "steward/log.h"
 #include "wire/shared.h"
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <syslog.h>
@@ -560,7 +560,7 @@ int steward_run(const char *config_path, bool resume)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	capability_keep_to_ourselves(); /* hooks get none of it */
 	if (fcntl(INHERIT_SUPERVISOR, F_GETFD) < 0 || fcntl(INHERIT_PARENT, F_GETFD) < 0) {
 		log_line(LOG_ERR, "--role is for the supervisor: it passes what this needs. Start tcpwarden instead");
 		return EX_USAGE;

@@ -1,5 +1,7 @@
 #include "supervisor/privilege.h"
 
+#include "base/capability.h"
+
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -16,29 +18,6 @@
 
 static const uint64_t to_separate = BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_KILL);
 static const uint64_t wanted = BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_KILL) | BIT(CAP_NET_BIND_SERVICE);
-
-/* Raw, so that no library is needed: capget(2). */
-static int get_permitted(uint64_t *ret)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {0};
-
-	if (syscall(SYS_capget, &header, data) < 0)
-		return -errno;
-	*ret = data[0].permitted | (uint64_t)data[1].permitted << 32;
-	return 0;
-}
-
-static int set_capabilities(uint64_t permitted, uint64_t inheritable)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {
-		{(uint32_t)permitted, (uint32_t)permitted, (uint32_t)inheritable},
-		{(uint32_t)(permitted >> 32), (uint32_t)(permitted >> 32), (uint32_t)(inheritable >> 32)},
-	};
-
-	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
-}
 
 static const char *const make_users = "make it with systemd-sysusers or useradd --system, or start tcpwarden as an ordinary user";
 
@@ -76,10 +55,10 @@ int privilege_drop(struct privilege *ret, char error[512])
 		if (r)
 			return r;
 	}
-	r = get_permitted(&ret->have);
+	r = capability_get_permitted(&ret->have);
 	ret->have &= wanted;
 	if (!r)
-		r = set_capabilities(ret->have, 0);
+		r = capability_set(ret->have, 0);
 	/* What systemd gave as ambient would go on to everything that is executed. EINVAL: a kernel without them has none. */
 	if (!r && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		r = -errno;
@@ -122,7 +101,7 @@ int privilege_become_role(const struct privilege *privilege, enum privilege_role
 
 	switch (role) {
 	case ROLE_STEWARD:
-		r = set_capabilities(bind, bind);
+		r = capability_set(bind, bind);
 		if (r < 0 || !bind)
 			return r;
 		return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0) < 0 ? -errno : 0;
@@ -135,7 +114,7 @@ int privilege_become_role(const struct privilege *privilege, enum privilege_role
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || chdir("/") < 0)
 			return -errno;
 		/* Between two ordinary users setresuid takes nothing away by itself. */
-		return set_capabilities(0, 0);
+		return capability_set(0, 0);
 	}
 	return -EINVAL;
 }

@@ -1,0 +1,38 @@
+#include "base/capability.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int capability_get_permitted(uint64_t *ret)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {0};
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return -errno;
+	*ret = data[0].permitted | (uint64_t)data[1].permitted << 32;
+	return 0;
+}
+
+int capability_set(uint64_t permitted, uint64_t inheritable)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {
+		{(uint32_t)permitted, (uint32_t)permitted, (uint32_t)inheritable},
+		{(uint32_t)(permitted >> 32), (uint32_t)(permitted >> 32), (uint32_t)(inheritable >> 32)},
+	};
+
+	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
+int capability_keep_to_ourselves(void)
+{
+	uint64_t permitted;
+	int r = capability_get_permitted(&permitted);
+
+	/* Ambient ones are lost with the inheritable ones that they rest on: capabilities(7). */
+	return r < 0 ? r : capability_set(permitted, 0);
+}
