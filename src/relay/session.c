@@ -173,6 +173,28 @@ static void watch_waiting_client(struct relay *relay, struct session *session)
 	}
 }
 
+/* A reset is noticed at once, even where bytes that came before it are still unread because the other side takes none. */
+static bool peer_failed(struct relay *relay, struct session *session, enum side s)
+{
+	struct slot *slot = session_slot(relay, session);
+	bool shut = slot->flow[other_side(s)] == FLOW_SHUT;
+	struct books books;
+	int error = 0;
+	socklen_t length = sizeof error;
+
+	if (!(session->events[s] & (EPOLLHUP | EPOLLERR)) || books_read(slot->fd[s], shut, &books) < 0)
+		return false;
+	/* CLOSE comes after both FINs, or else by a failure. */
+	if (books.state != 7 || (books.fin_received && shut))
+		return false;
+	if (books.error)
+		error = books.error;
+	else
+		getsockopt(slot->fd[s], SOL_SOCKET, SO_ERROR, &error, &length);
+	ending_peer_failed(relay, session, s, OPERATION_RECEIVE, error ? error : ECONNRESET);
+	return true;
+}
+
 static void run_relaying(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
@@ -184,6 +206,8 @@ static void run_relaying(struct relay *relay, struct session *session)
 			ending_peer_failed(relay, session, s, slot->side_operation[s], slot->side_error[s]);
 			return;
 		}
+		if (peer_failed(relay, session, s))
+			return;
 	}
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND && slot_state(slot) == SLOT_RELAYING; s++)
 		again |= flow_pump(relay, session, s);
