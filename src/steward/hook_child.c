@@ -12,6 +12,7 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -144,11 +145,13 @@ static void take_descriptors(const struct child_pipes *pipes)
 	close_range(CHILD_FDS, ~0U, 0);
 }
 
+/* By the system call itself: sigaction(3) does not reach the two signals that glibc keeps for its threads, which whoever started us may
+ * have ignored. All zero is the kernel's struct for SIG_DFL. */
 static void take_default_signals(void)
 {
-	struct sigaction action = {.sa_handler = SIG_DFL};
+	static const unsigned long by_default[8];
 	for (int signal = 1; signal < NSIG; signal++)
-		sigaction(signal, &action, NULL);
+		syscall(SYS_rt_sigaction, signal, by_default, NULL, NSIG / 8);
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
