@@ -1,8 +1,6 @@
 #include "steward/lease.h"
 
-#include "base/clock.h"
-#include "steward/lease_machine.h"
-#include "steward/leftover_groups.h"
+#include "steward/lease_set.h"
 #include "steward/log.h"
 
 #include <assert.h>
@@ -15,45 +13,7 @@
 #include <syslog.h>
 
 enum {
-	BUCKETS = 1 << 14,
 	CONCURRENCY_UNCONFIGURED = 32, /* of releases of a service that is no longer in the config */
-	MAX_FENCE_AHEAD_S = 24 * 3600, /* a fence that a ledger claims is believed if it is no newer than that */
-};
-
-/* What is owed to whoever asked; paid from the loop, in order. */
-struct answer {
-	bool durable; /* on_end_durable, else on_verdict */
-	struct session_key key;
-	struct message_verdict verdict;
-	struct answer *next;
-};
-
-struct service_lines {
-	char service[SERVICE_NAME_SIZE];
-	struct hook_line line[2]; /* by enum hook_event */
-	struct service_lines *next;
-};
-
-struct leases {
-	uv_loop_t *loop;
-	const struct lease_callbacks *callbacks;
-	void *context;
-	uint64_t tree;
-	char *state_directory;
-	const struct config *config;
-	struct store *store;
-	struct lease *all;
-	struct lease *bucket[BUCKETS];
-	struct service_lines *lines;
-	struct answer *answers, **answers_end;
-	uv_timer_t answer_timer;
-	struct leftover_groups leftover;
-	bool (*lives)(void *context, const struct session_key *key, struct slot *ret);
-	lease_each_live each_live;
-	void (*on_recovered)(void *context);
-	uint64_t busy; /* leases in a phase that moves on by itself */
-	bool stopping, stopped_told;
-	int handles;
 };
 
 /* ---- what is owed ---- */
@@ -110,21 +70,6 @@ void leases_owe_durable(struct leases *leases, const struct session_key *key)
 }
 
 /* ---- what leases ask of us ---- */
-
-struct store *leases_store(struct leases *leases)
-{
-	return leases->store;
-}
-
-uv_loop_t *leases_loop(struct leases *leases)
-{
-	return leases->loop;
-}
-
-bool leases_stopping(const struct leases *leases)
-{
-	return leases->stopping;
-}
 
 static bool is_busy(enum lease_phase phase)
 {
@@ -190,7 +135,7 @@ static struct lease **bucket_of(struct leases *leases, uint64_t id)
 	return &leases->bucket[(id * 0x9e3779b97f4a7c15u) >> 50];
 }
 
-static struct lease *add(struct leases *leases, const struct session_key *key)
+struct lease *leases_add(struct leases *leases, const struct session_key *key)
 {
 	struct lease *lease = calloc(1, sizeof *lease);
 	if (!lease)
@@ -226,7 +171,7 @@ static bool same_session(const struct lease *lease, const struct leases *leases,
 }
 
 /* The newest: they are put in at the front. */
-static struct lease *find(struct leases *leases, const struct session_key *key)
+struct lease *leases_find(struct leases *leases, const struct session_key *key)
 {
 	struct lease *lease = *bucket_of(leases, key->id);
 	while (lease && !same_session(lease, leases, key))
@@ -257,7 +202,7 @@ static void on_row(void *context, uint64_t fence, const char *text)
 	struct leases *leases = context;
 	struct lease_record record;
 	int r = lease_record_decode(&record, text);
-	struct lease *lease = r ? NULL : add(leases, &record.key);
+	struct lease *lease = r ? NULL : leases_add(leases, &record.key);
 	if (!lease) {
 		/* It stays in the store, for a person or for a version that can read it. */
 		log_line(LOG_ERR, "%s/leases.db: lease %" PRIx64 " cannot be read (%s); what it holds must be given back by hand",
@@ -324,119 +269,6 @@ void leases_configure(struct leases *leases, const struct config *config)
 	}
 }
 
-/* ---- recovery ---- */
-
-static void release_recovered(struct lease *lease, enum who who, enum how how)
-{
-	if (!lease->record.ended) {
-		lease->record.recovered = true;
-		lease->record.session.reason = (struct reason){.who = (uint8_t)who, .how = (uint8_t)how};
-	}
-	lease_release(lease);
-}
-
-static void judge(struct leases *leases, struct lease *lease)
-{
-	struct lease_record *record = &lease->record;
-	struct slot slot;
-	bool lives = record->tree == leases->tree && leases->lives(leases->context, &record->key, &slot);
-
-	switch (record->state) {
-	case LEASE_RELEASING:
-		lease_release(lease);
-		return;
-	case LEASE_ACQUIRING:
-		record->unknown = true;
-		if (lives && !record->ended && slot.state != SLOT_ACQUIRING) {
-			lease_hold(lease); /* it is ending: the relay says how, again */
-			return;
-		}
-		/* If its client still waits it is asked for again, and served by a new lease once this one is given back. */
-		release_recovered(lease, lives ? WHO_HOOK : WHO_SYSTEM, lives ? HOW_FAILED : HOW_LOST);
-		return;
-	case LEASE_HELD:
-		if (lives && !record->ended)
-			lease_hold(lease);
-		else
-			release_recovered(lease, WHO_SYSTEM, HOW_LOST);
-		return;
-	}
-}
-
-/* A living session whose lease the store does not know. */
-static void put_back(void *visitor, const struct session_key *key, const struct slot *slot)
-{
-	struct leases *leases = visitor;
-	uint64_t fence = slot->record.fence;
-	/* In a store that was not lost a session without a row that waits to be freed was released, and was not told so. */
-	bool over = slot->state == SLOT_RELEASING;
-	if (!fence || slot->state == SLOT_FREE || (over && !store_is_new(leases->store)) || find(leases, key))
-		return;
-	char service[SERVICE_NAME_SIZE];
-	memcpy(service, slot->record.service, sizeof service);
-	service[sizeof service - 1] = '\0';
-	for (const struct lease *other = leases->all; other; other = other->next)
-		if (other->item.fence == fence)
-			fence = 0;
-	if (!fence || fence > clock_real_us() + MAX_FENCE_AHEAD_S * 1000000ull) {
-		log_session_line(LOG_ERR, service, key->id,
-			"its lease %" PRIx64 " is unknown and cannot be its own: not put back", slot->record.fence);
-		return;
-	}
-	const struct service_config *config = leases->config ? config_service(leases->config, service) : NULL;
-	if (!config || !config->release.command) {
-		log_session_line(config ? LOG_NOTICE : LOG_ERR, service, key->id, "its lease %" PRIx64 " is unknown, and %s",
-			fence,
-			config ? "there is nothing to release"
-			       : "its service is not in the config: it must be given back by hand");
-		return;
-	}
-	struct lease *lease = add(leases, key);
-	if (!lease || hook_order_copy(&lease->record.release, &config->release, leases->state_directory)) {
-		log_line(LOG_CRIT, "out of memory");
-		abort(); /* the next start does this again */
-	}
-	lease->record.tree = leases->tree;
-	lease->record.session = slot->record;
-	memcpy(lease->record.session.service, service, sizeof service);
-	lease->record.route = slot->route;
-	lease->item.fence = fence;
-	log_session_line(LOG_WARNING, service, key->id, "its lease %" PRIx64 " was lost with the store and is put back", fence);
-	lease_hold(lease);
-}
-
-static void on_groups_gone(struct leftover_groups *leftover)
-{
-	struct leases *leases = leftover->timer.data;
-	for (struct lease *lease = leases->all, *next; lease; lease = next) {
-		next = lease->next; /* judging frees none but this, and makes none */
-		if (lease->phase == PHASE_LOADED)
-			judge(leases, lease);
-	}
-	if (leases->each_live)
-		leases->each_live(leases->context, put_back, leases);
-	leases->on_recovered(leases->context);
-}
-
-void leases_recover(struct leases *leases, bool (*lives)(void *context, const struct session_key *key, struct slot *ret),
-	lease_each_live each_live, void (*on_done)(void *context))
-{
-	leases->lives = lives;
-	leases->each_live = each_live;
-	leases->on_recovered = on_done;
-	for (struct lease *lease = leases->all; lease; lease = lease->next) {
-		if (!lease->record.hook.pid || !process_group_lives(&lease->record.hook))
-			continue;
-		log_session_line(LOG_WARNING, lease->record.session.service, lease->record.key.id,
-			"a hook of an earlier steward still runs (process group %d): it is ended", (int)lease->record.hook.pid);
-		if (leftover_groups_add(&leases->leftover, &lease->record.hook)) {
-			log_line(LOG_CRIT, "out of memory");
-			abort();
-		}
-	}
-	leftover_groups_start(&leases->leftover, on_groups_gone);
-}
-
 /* ---- what relays ask ---- */
 
 static void answer_at_once(
@@ -457,7 +289,7 @@ static void answer_at_once(
 /* True: dealt with by a lease that there is. Otherwise *predecessor is what must be given back first, or NULL. */
 static bool acquire_known(struct leases *leases, const struct session_key *key, struct lease **predecessor)
 {
-	struct lease *lease = find(leases, key);
+	struct lease *lease = leases_find(leases, key);
 	*predecessor = lease;
 	if (!lease)
 		return false;
@@ -507,7 +339,7 @@ void leases_acquire(
 		answer_at_once(leases, key, VERDICT_GO, WHO_NONE, HOW_NONE, 0);
 		return;
 	}
-	struct lease *lease = add(leases, key);
+	struct lease *lease = leases_add(leases, key);
 	if (!lease || hook_order_copy(&lease->acquire, &config->acquire, leases->state_directory) ||
 		hook_order_copy(&lease->record.release, &config->release, leases->state_directory)) {
 		log_line(LOG_CRIT, "out of memory");
@@ -531,14 +363,14 @@ void leases_acquire(
 
 void leases_cancel(struct leases *leases, const struct session_key *key)
 {
-	struct lease *lease = find(leases, key);
+	struct lease *lease = leases_find(leases, key);
 	if (lease)
 		lease_cancel(lease);
 }
 
 void leases_end(struct leases *leases, const struct session_key *key, const struct session_record *record, bool recovered)
 {
-	struct lease *lease = find(leases, key);
+	struct lease *lease = leases_find(leases, key);
 	if (lease)
 		lease_end(lease, record, recovered);
 	else

@@ -1,4 +1,4 @@
-/* One lease, from being asked for until its row is gone. Known to lease.c and lease_machine.c only.
+/* One lease, from being asked for until its row is gone. Known to lease*.c only.
  *
  *   BEHIND ► QUEUED ► OPENING ► ACQUIRING ► CONFIRMING ► HELD ► ENDING ► TURN ► STARTING ► RELEASING ► LEAVING ► gone
  *                        │          │            └───── over ──────────────┤▲                 │ failed   ▲
@@ -6,7 +6,7 @@
  *                        └──────────┴ not held ────────────────────────────────────────────────────────────┘
  *
  * OPENING, CONFIRMING, ENDING, STARTING and LEAVING wait for the store: what follows them happens only once the row says so. The
- * struct belongs to its struct leases and is freed by lease_gone, or when that ends. */
+ * struct belongs to its struct leases and is freed once its row is gone, or when that ends. */
 #ifndef STEWARD_LEASE_MACHINE_H
 #define STEWARD_LEASE_MACHINE_H
 #include "steward/hook.h"
@@ -14,6 +14,7 @@
 #include "steward/hook_line.h"
 #include "steward/lease.h"
 #include "steward/lease_record.h"
+#include "steward/log.h"
 #include "steward/store.h"
 
 #include <stdbool.h>
@@ -57,16 +58,6 @@ struct lease {
 	struct lease *next_in_bucket;
 };
 
-/* What lease.c does for it. */
-void leases_owe_verdict(struct leases *leases, const struct session_key *key, const struct message_verdict *verdict);
-void leases_owe_durable(struct leases *leases, const struct session_key *key);
-struct hook_line *leases_line(struct leases *leases, const char *service, enum hook_event event);
-struct store *leases_store(struct leases *leases);
-uv_loop_t *leases_loop(struct leases *leases);
-bool leases_stopping(const struct leases *leases);
-void leases_phase_changed(struct leases *leases, enum lease_phase from, enum lease_phase to);
-void leases_forget(struct leases *leases, struct lease *lease); /* from the lists; lease_gone frees */
-
 void lease_init(struct lease *lease, struct leases *leases);
 void lease_begin(struct lease *lease);                       /* a new one, with nothing before it */
 void lease_wait(struct lease *lease, struct lease *predecessor);
@@ -80,5 +71,28 @@ void lease_release(struct lease *lease);
 void lease_retry_now(struct lease *lease);                   /* BACKOFF */
 void lease_refuse_shutdown(struct lease *lease);             /* BEHIND, QUEUED */
 void lease_close(struct lease *lease);                       /* whatever it does; freed when its handles are closed */
+
+/* Steps that its parts share (lease_acquire.c, lease_release.c). */
+enum { EXIT_BUSY = 75 }; /* EX_TEMPFAIL of sysexits(3) */
+
+#define LEASE_LOG(lease, priority, ...)                                                                                          \
+	log_session_line(priority, (lease)->record.session.service, (lease)->record.key.id, __VA_ARGS__)
+void *lease_must(void *memory); /* ends the process if it is NULL */
+void lease_set_phase(struct lease *lease, enum lease_phase phase);
+void lease_go(struct lease *lease, uint64_t fence);
+void lease_refuse(struct lease *lease, enum who who, enum how how, int error);
+void lease_go_without(struct lease *lease, enum who who, enum how how, int error); /* or refuse, as on_error says */
+void lease_leave(struct lease *lease);
+void lease_unlink_predecessor(struct lease *lease);
+void lease_acquire_turn(struct lease *lease);
+void lease_release_turn(struct lease *lease);
+
+/* Starts a hook of this lease, at its gate. 0 or -errno. */
+int lease_start_hook(struct lease *lease, enum hook_event event, const struct hook_callbacks *callbacks);
+void lease_drop_hook(struct lease *lease); /* also its place in the line */
+void lease_on_hook_line(void *context, const char *line);
+
+/* How it ended, otherwise than well, for people. */
+void lease_describe(char *text, size_t size, const struct lease *lease, enum hook_event event, const struct hook_result *result);
 
 #endif
