@@ -87,7 +87,7 @@ static void on_acquire_end(void *context, const struct hook_result *result)
 	lease_describe(text, sizeof text, lease, HOOK_ACQUIRE, result);
 	if (result->outcome == HOOK_EXITED || result->outcome == HOOK_NOT_RUN) {
 		bool ran = result->outcome == HOOK_EXITED;
-		LEASE_LOG(lease, ran && result->value == EXIT_BUSY ? LOG_NOTICE : LOG_WARNING, "acquire hook %s: not held", text);
+		LEASE_LOG(lease, ran ? LOG_NOTICE : LOG_WARNING, "acquire hook %s: not held", text);
 		lease_go_without(lease, WHO_HOOK, ran ? HOW_REFUSED : HOW_FAILED, ran ? 0 : result->value);
 		lease_leave(lease);
 		return;

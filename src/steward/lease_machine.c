@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <syslog.h>
 
 void lease_set_phase(struct lease *lease, enum lease_phase phase)
@@ -116,7 +117,7 @@ void lease_go_without(struct lease *lease, enum who who, enum how how, int error
 		lease_refuse(lease, who, how, error);
 		return;
 	}
-	LEASE_LOG(lease, LOG_WARNING, "goes on without a lease (on_error = \"allow\")");
+	LEASE_LOG(lease, LOG_NOTICE, "goes on without a lease (on_error = \"allow\")");
 	lease_go(lease, 0);
 	lease->over = true;
 }
@@ -209,7 +210,7 @@ void lease_describe(char *text, size_t size, const struct lease *lease, enum hoo
 	const struct hook_order *order = event == HOOK_ACQUIRE ? &lease->acquire : &lease->record.release;
 	switch (result->outcome) {
 	case HOOK_EXITED:
-		snprintf(text, size, "exited with %d%s", result->value, result->value == EXIT_BUSY ? " (busy)" : "");
+		snprintf(text, size, "exited with %d%s", result->value, result->value == EX_TEMPFAIL ? " (busy)" : "");
 		break;
 	case HOOK_SIGNALED:
 		snprintf(text, size, "was killed by signal %d", result->value);

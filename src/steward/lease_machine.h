@@ -73,8 +73,6 @@ void lease_refuse_shutdown(struct lease *lease);             /* BEHIND, QUEUED *
 void lease_close(struct lease *lease);                       /* whatever it does; freed when its handles are closed */
 
 /* Steps that its parts share (lease_acquire.c, lease_release.c). */
-enum { EXIT_BUSY = 75 }; /* EX_TEMPFAIL of sysexits(3) */
-
 #define LEASE_LOG(lease, priority, ...)                                                                                          \
 	log_session_line(priority, (lease)->record.session.service, (lease)->record.key.id, __VA_ARGS__)
 void *lease_must(void *memory); /* ends the process if it is NULL */

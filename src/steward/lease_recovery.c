@@ -113,7 +113,7 @@ void leases_recover(struct leases *leases, bool (*lives)(void *context, const st
 	for (struct lease *lease = leases->all; lease; lease = lease->next) {
 		if (!lease->record.hook.pid || !process_group_lives(&lease->record.hook))
 			continue;
-		log_session_line(LOG_WARNING, lease->record.session.service, lease->record.key.id,
+		log_session_line(LOG_NOTICE, lease->record.session.service, lease->record.key.id,
 			"a hook of an earlier steward still runs (process group %d): it is ended", (int)lease->record.hook.pid);
 		if (leftover_groups_add(&leases->leftover, &lease->record.hook)) {
 			log_line(LOG_CRIT, "out of memory");
