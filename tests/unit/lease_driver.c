@@ -111,8 +111,8 @@ static void on_verdict(void *context, const struct session_key *key, const struc
 		end(slot);
 		return;
 	}
+	slot->record.fence = verdict->fence; /* first: if we die after the note, the end is still noted under its name */
 	note("G", verdict->fence);
-	slot->record.fence = verdict->fence;
 	slot->state = SLOT_RELAYING;
 }
 
