@@ -75,6 +75,11 @@ class LoadBackend(Load):
         super().__init__(directory, "backend", "--listen", self.address, *arguments)
         self.wait_event("listening")
 
+    def stop(self, clean=True, deadline=30.0):
+        """When its last connection has ended: what a client has sent may still be on its way when the client is done."""
+        wait_for(lambda: self.progress()["open"] == 0, lambda: f"the end of all connections: {self.progress()}", deadline)
+        return super().stop(clean, deadline)
+
 
 class LoadClient(Load):
     def __init__(self, directory, address, **options):

@@ -49,6 +49,11 @@ class Process:
         return stat[0] if stat and stat[19] == self.started else None
 
     @property
+    def parent(self):
+        stat = _stat(self.pid)
+        return int(stat[1]) if stat else None
+
+    @property
     def title(self):
         try:
             with open(f"/proc/{self.pid}/cmdline", "rb") as f:

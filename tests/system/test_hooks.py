@@ -33,7 +33,7 @@ def test_refused_acquire(through, backend, status):
 
 def test_on_error_allow(through, backend):
     warden = through(backend(peers.echo).address, hooked=True, hook={"acquire": {"on_error": "allow"}})
-    warden.expected_log += ["on_error"]
+    warden.expected_log += ["on_error", "acquire hook exited"]
     hooks_of(warden).set("acquire", exit=3)
     with connect(warden.address) as client:
         client.send(10).read(10)

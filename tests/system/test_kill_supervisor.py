@@ -1,6 +1,8 @@
 """The supervisor is killed: the tree ends in order after orphan_timeout, and no second one gets between."""
 import subprocess
 
+import pytest
+
 import peers
 from peers import End, connect
 from waiting import wait_for
@@ -34,6 +36,25 @@ def test_tree_ends_in_order(through, backend):
         wait_for(lambda: server.accepted == 2, "the backend's connection")
 
 
+def test_client_that_waits_for_its_lease_is_reset(through, backend):
+    warden = through(backend(peers.collect).address, hooked=True, top={"orphan_timeout": "500ms"})
+    warden.expected_log += [".*"]
+    hooks = warden.hooks["hooks"]
+    hooks.set("acquire", gate=True)
+    with connect(warden.address) as client:
+        wait_for(lambda: hooks.runs("acquire"), "the acquire hook")
+        warden.tree()
+        warden.popen.kill()
+        warden.popen.wait()
+        assert client.read_to_end() == End("reset", 0)
+    hooks.set("acquire", gate=None)
+    wait_for(lambda: not warden.tree(), lambda: f"the end of the tree: {warden.tree()}", 30)
+    warden.acquire_unknown = warden.release_twice = True
+    warden.start()
+    wait_for(hooks.released, "a release")
+
+
+@pytest.mark.slow  # a relay without a steward waits for a minute before it ends its sessions itself
 def test_everything_is_killed_one_by_one(through, load):
     """In the order in which an impatient operator would do it; the next start finds its feet."""
     server = load.backend()
@@ -49,7 +70,7 @@ def test_everything_is_killed_one_by_one(through, load):
         for p in warden.tree():
             if p.title == f"tcpwarden: {role}":
                 p.kill()
-    wait_for(lambda: not [p for p in warden.tree() if p.title.startswith("tcpwarden")], "the end of the tree")
+    wait_for(lambda: not warden.tree(), lambda: f"the end of the tree: {warden.tree()}", 150)
     client.stop(clean=False)
     warden.start()
     hooks = warden.hooks["hooks"]

@@ -7,6 +7,8 @@ from peers import End, connect
 from waiting import wait_for
 
 MB = 1 << 20
+# When those who stall are gone, what they did not take is given up soon.
+SOON = {"client": {"linger_timeout": "1s"}, "backend": {"linger_timeout": "1s"}}
 
 
 def quiet(*loads):
@@ -30,7 +32,7 @@ def full_speed(load, warden):
 def test_9000_stalled_sessions_and_one_that_moves(through, load):
     # Half stall in one direction, half in the other. Small buffers at the ends, so that the kernel's memory is not what is tested.
     server = load.backend("--send-buffer", 16384, "--receive-buffer", 16384)
-    warden = through(server.address)
+    warden = through(server.address, **SOON)
     full_speed(load, warden)
     alone = full_speed(load, warden)
     relay = warden.role("relay 0")
@@ -58,7 +60,7 @@ def test_9000_stalled_sessions_and_one_that_moves(through, load):
 
 def test_stalled_sessions_survive_their_relay(through, load):
     server = load.backend("--send-buffer", 16384, "--receive-buffer", 16384)
-    warden = through(server.address)
+    warden = through(server.address, **SOON)
     warden.expect_deaths("relay")
     stalled = load.client(warden.address, kinds="stall_down,stall_up", connections=2000, parallel=2000, up=MB, down=MB,
                           send_buffer=16384, receive_buffer=4096, deadline=120)
