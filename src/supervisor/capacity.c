@@ -3,7 +3,7 @@
 #include "wire/ledger.h"
 
 /* Channels, listeners, the loop, the plan, and what is accepted only to be refused. */
-enum { RESERVE = 1024 };
+enum { RESERVE = 512 };
 
 uint32_t capacity_pipes(uint64_t nofile)
 {

@@ -22,8 +22,8 @@ static void test_figures(void **state)
 {
 	(void)state;
 	assert_int_equal(capacity_pipes(20000), 625);
-	assert_int_equal(capacity_slots(20000), (20000 - 1024 - 1250) / 2);
-	assert_int_equal(capacity_slots(262144), (262144 - 1024 - 2048) / 2);
+	assert_int_equal(capacity_slots(20000), (20000 - 512 - 1250) / 2);
+	assert_int_equal(capacity_slots(262144), (262144 - 512 - 2048) / 2);
 	assert_int_equal(capacity_slots(1024), (1024 - 256 - 64) / 2);
 	assert_int_equal(capacity_slots(UINT64_MAX), LEDGER_SLOTS_MAX);
 	assert_int_equal(capacity_slots(0), 1);
