@@ -166,14 +166,6 @@ static void say_all_again(struct relay *relay)
 	link_ring(relay);
 }
 
-static void kill_all(struct relay *relay, const struct message_kill *order)
-{
-	uint32_t high = atomic_load(&relay->header->high_water);
-
-	for (uint32_t i = 0; i < high; i++)
-		session_end_by_us(relay, &relay->sessions[i], &order->reason, order->now);
-}
-
 static void obey(struct relay *relay, struct message *m)
 {
 	struct session *session;
@@ -213,7 +205,7 @@ static void obey(struct relay *relay, struct message *m)
 			session_end_by_us(relay, session, &m->body.kill.reason, m->body.kill.now);
 		break;
 	case MESSAGE_KILL_ALL:
-		kill_all(relay, &m->body.kill);
+		session_end_all_by_us(relay, &m->body.kill.reason, m->body.kill.now);
 		break;
 	case MESSAGE_DRAIN:
 		doors_drain(relay);

@@ -23,7 +23,9 @@
 enum {
 	EVENTS_AT_ONCE = 256,
 	BEAT_MS = 500,
-	ORPHAN_MS = 60000, /* the steward ends an orphaned tree in order; after this long we do what we can without it */
+	ORPHAN_DEFAULT_MS = 10000, /* without a plan */
+	ORPHAN_GRACE_MS = 1000,    /* the steward ends an orphaned tree in order; so much later we do what we can without it */
+	ORPHAN_FAREWELL_MS = 5000, /* and so long we wait for it to take note of the ends */
 };
 
 static uint64_t watch_data(enum watch_kind kind, uint64_t index)
@@ -246,20 +248,38 @@ static int wait_ms(struct relay *relay)
 	return loop_ms;
 }
 
-/* An orphaned tree is ended by the steward, in order. True: nothing is left to do. */
+static bool only_waits_for_steward(const struct relay *relay)
+{
+	for (uint32_t i = 0; i < atomic_load(&relay->header->high_water); i++) {
+		enum slot_state state = slot_state(&relay->ledger.slots[i]);
+
+		if (state != SLOT_FREE && state != SLOT_RELEASING)
+			return false;
+	}
+	return true;
+}
+
+/* An orphaned tree is ended by the steward, in order; should that be dead, too, we end what is ours. True: nothing is left to do.
+ * What the steward did not take note of is found in its database by the next one, and released. */
 static bool orphan_is_done(struct relay *relay)
 {
+	uint64_t alone_ms = relay->orphan_ms ? relay->now_ms - relay->orphan_ms : 0, timeout_ms = ORPHAN_DEFAULT_MS;
+
 	if (!relay->orphan_ms)
 		return false;
-	if (relay->now_ms - relay->orphan_ms > ORPHAN_MS && !relay->header->draining) {
-		struct message_kill order = {.reason = {.who = WHO_SYSTEM, .how = HOW_SHUTDOWN}};
+	if (relay->plan.header)
+		timeout_ms = relay->plan.header->orphan_timeout_ms;
+	timeout_ms += ORPHAN_GRACE_MS;
+	if (alone_ms > timeout_ms && !relay->orphan_ended) {
+		const struct reason reason = {.who = WHO_SYSTEM, .how = HOW_SHUTDOWN};
 
-		say(LOG_WARNING, "the supervisor is dead and no steward ends the tree: ending my sessions");
+		relay->orphan_ended = true;
 		doors_drain(relay);
-		for (uint32_t i = 0; i < atomic_load(&relay->header->high_water); i++)
-			session_end_by_us(relay, &relay->sessions[i], &order.reason, false);
+		session_end_all_by_us(relay, &reason, false);
 	}
-	return relay->header->draining && (relay->live == 0 || relay->now_ms - relay->orphan_ms > 2 * ORPHAN_MS);
+	if (!relay->header->draining || relay->live == 0)
+		return relay->header->draining;
+	return alone_ms > timeout_ms + ORPHAN_FAREWELL_MS && only_waits_for_steward(relay);
 }
 
 static void turn(struct relay *relay)

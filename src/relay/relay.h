@@ -59,6 +59,7 @@ struct relay {
 	uint64_t doors_resume_ms;
 	bool loop_touched;       /* libuv arms what was started only in uv_run */
 	uint64_t orphan_ms;      /* since when the supervisor is dead, 0: it lives */
+	bool orphan_ended;       /* and its sessions were ended for that */
 	int holder_pid;
 	char *title;
 	char *buffer;            /* one for all, never held over a turn */

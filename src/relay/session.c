@@ -312,6 +312,14 @@ void session_end_by_us(struct relay *relay, struct session *session, const struc
 	}
 }
 
+void session_end_all_by_us(struct relay *relay, const struct reason *reason, bool now)
+{
+	uint32_t high = atomic_load(&relay->header->high_water);
+
+	for (uint32_t i = 0; i < high; i++)
+		session_end_by_us(relay, &relay->sessions[i], reason, now);
+}
+
 void session_note_reason(struct slot *slot, enum who who, enum how how, enum operation operation, int error)
 {
 	struct reason *r = &slot->record.reason;

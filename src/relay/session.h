@@ -45,6 +45,8 @@ void session_verdict(struct relay *relay, struct session *session, const struct 
 /* Ended by us, not by a peer: on_policy_end says how, `now` overrules it. */
 void session_end_by_us(struct relay *relay, struct session *session, const struct reason *reason, bool now);
 
+void session_end_all_by_us(struct relay *relay, const struct reason *reason, bool now);
+
 /* Notes why it ends. A failure overrules a clean end noted before, nothing overrules a failure. */
 void session_note_reason(struct slot *slot, enum who who, enum how how, enum operation operation, int error);
 

@@ -113,6 +113,7 @@ int plan_build(const struct config *config, const struct resolver *resolver, str
 		r = plan_create(&(struct plan_source){
 			.generation = generation,
 			.sessions_max = config->settings.sessions_max,
+			.orphan_timeout_ms = config->settings.orphan_timeout_ms,
 			.relays = config->settings.workers,
 			.services = draft.services,
 			.backends = draft.backends,

@@ -59,19 +59,9 @@ void steward_end(struct steward *s, int exit_status)
 static void on_acquire(void *context, const struct session_key *key, const struct session_record *record)
 {
 	struct steward *s = context;
-	const struct service_config *service = config_service(s->config, record->service);
-	struct message_verdict verdict = {.id = key->id, .slot = key->slot, .verdict = VERDICT_GO};
 
-	if (service && service->policy.hooked && s->phase != PHASE_RELEASING) {
-		leases_acquire(s->leases, key, service->name, record);
-		return;
-	}
-	/* Its service was removed, or lost its hooks, by a reload while it waited. */
-	if (!service || s->phase == PHASE_RELEASING) {
-		verdict.verdict = VERDICT_REFUSE;
-		verdict.reason = (struct reason){.who = WHO_OPERATOR, .how = HOW_SHUTDOWN, .state = SLOT_ACQUIRING};
-	}
-	roster_verdict(&s->roster, key, &verdict);
+	/* Also for a service that a reload removed, or took the hooks from, while it waited: what it has already is answered first. */
+	leases_acquire(s->leases, key, record->service, record);
 }
 
 static void on_ended(void *context, const struct session_key *key, const struct session_record *record, bool recovered)

@@ -127,6 +127,7 @@ int plan_create(const struct plan_source *s)
 		.generation = s->generation,
 		.sessions_max = s->sessions_max,
 		.relays = s->relays,
+		.orphan_timeout_ms = s->orphan_timeout_ms,
 		.service_count = s->service_count,
 		.backend_count = s->backend_count,
 		.address_count = s->address_count,

@@ -49,6 +49,7 @@ struct plan_header {
 	uint32_t generation;   /* grows with every plan of a tree, from 1 */
 	uint32_t sessions_max; /* of this whole daemon, shared out evenly by the relay count; 0: what descriptors allow */
 	uint32_t relays;
+	uint32_t orphan_timeout_ms; /* how long a relay goes on when its supervisor is dead */
 	uint32_t service_count, backend_count, address_count, listener_count, text_size;
 	uint64_t services_offset, backends_offset, addresses_offset, listeners_offset, text_offset;
 };
@@ -66,7 +67,7 @@ struct plan {
 
 /* What a plan is made from; arrays are copied. */
 struct plan_source {
-	uint32_t generation, sessions_max, relays;
+	uint32_t generation, sessions_max, relays, orphan_timeout_ms;
 	const struct plan_service *services;
 	const struct plan_backend *backends;
 	const struct plan_address *addresses;

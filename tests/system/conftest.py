@@ -29,9 +29,10 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     if FULL or "slow" in (config.option.markexpr or ""):
         return
-    for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="slow: runs with TCPWARDEN_TEST_FULL=1"))
+    slow = [item for item in items if "slow" in item.keywords]
+    if slow: # not skipped: they are another selection
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
 
 
 @pytest.hookimpl(hookwrapper=True)
