@@ -56,7 +56,7 @@ EXTRA_DIST += \
 	tests/system/test_bench.py
 include tests/unit/steward.mk
 EXTRA_DIST += \
-	tests/system/killer.py tests/system/test_control.py tests/system/test_ends.py tests/system/test_hooks.py \
+	tests/system/killer.py tests/system/network.py tests/system/test_control.py tests/system/test_ends.py tests/system/test_hooks.py \
 	tests/system/test_kill_holder.py tests/system/test_kill_relay.py tests/system/test_kill_steward.py \
 	tests/system/test_kill_supervisor.py tests/system/test_mixed_10000.py tests/system/test_real.py \
 	tests/system/test_reload.py tests/system/test_second_start.py tests/system/test_shutdown.py tests/system/test_slice.py \

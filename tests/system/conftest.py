@@ -13,6 +13,7 @@ import checks  # noqa: E402
 import process  # noqa: E402
 from daemon import Daemon, build_directory  # noqa: E402
 from load import LoadBackend, LoadClient  # noqa: E402
+from network import OwnNetwork  # noqa: E402
 from peers import Backend, free_port  # noqa: E402
 from settings import service  # noqa: E402
 
@@ -86,6 +87,15 @@ def scratch():
     os.chmod(path, 0o777)
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def small_buffers():
+    """A network of the test's own, in which many sessions may stall. Ask for it first."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for a network namespace")
+    with OwnNetwork(32768):
+        yield
 
 
 @pytest.fixture

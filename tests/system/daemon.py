@@ -285,8 +285,12 @@ class Daemon:
         return [o for o in self.ctl_json("sessions") if "client" in o]
 
     def wait_sessions(self, count, deadline=15.0):
-        return wait_for(lambda: len(s := self.sessions()) == count and (s or True), lambda: f"{count} sessions: {self.sessions()}",
-                        deadline)
+        def listed():
+            result = self.ctl_run("sessions", json_lines=True)
+            if result.returncode:
+                return result.stderr  # a steward that starts again does not listen for a moment
+            return [json.loads(line) for line in result.stdout.splitlines() if '"client"' in line]
+        wait_for(lambda: isinstance(s := listed(), list) and len(s) == count, lambda: f"{count} sessions: {str(listed())[:3000]}", deadline)
 
     def status(self):
         return self.ctl_json("status")[0]

@@ -29,8 +29,8 @@ def full_speed(load, warden):
     return time.monotonic() - began
 
 
-def test_9000_stalled_sessions_and_one_that_moves(through, load):
-    # Half stall in one direction, half in the other. Small buffers at the ends, so that the kernel's memory is not what is tested.
+def test_9000_stalled_sessions_and_one_that_moves(small_buffers, through, load):
+    # Half stall in one direction, half in the other.
     server = load.backend("--send-buffer", 16384, "--receive-buffer", 16384)
     warden = through(server.address, **SOON)
     full_speed(load, warden)
@@ -58,7 +58,7 @@ def test_9000_stalled_sessions_and_one_that_moves(through, load):
     server.stop()
 
 
-def test_stalled_sessions_survive_their_relay(through, load):
+def test_stalled_sessions_survive_their_relay(small_buffers, through, load):
     server = load.backend("--send-buffer", 16384, "--receive-buffer", 16384)
     warden = through(server.address, **SOON)
     warden.expect_deaths("relay")
