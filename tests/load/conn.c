@@ -431,8 +431,12 @@ void conn_on_events(struct engine *e, struct conn *c, uint32_t events)
 	}
 	if (may_read(c) && events & (EPOLLIN | EPOLLERR | EPOLLHUP))
 		do_receive(e, c);
-	if (may_send(c) && c->next_send_ms <= now_ms())
+	/* One that stalls is filled at once: a nearly full socket is not reported as writable, and would never be seen to be full. */
+	while (may_send(c) && c->next_send_ms <= now_ms()) {
 		do_send(e, c);
+		if (!stalls(c) || c->blocked)
+			break;
+	}
 	if (c->requested && !c->shut && !c->send_failed && out_done(c) && shuts(c)) {
 		if (shutdown(c->fd, SHUT_WR) == 0)
 			c->shut = true;
