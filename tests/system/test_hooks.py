@@ -239,7 +239,7 @@ def test_power_cut(through, backend):
     wait_for(lambda: len({run.lease for run in hooks.released()}) == 8, "eight releases")
     by_fence = {run.fence: run for run in hooks.released()}
     recovered = [by_fence[run.fence] for run in hooks.runs("acquire")]
-    assert all(run.recovered == "1" for run in recovered[1:])
+    assert [run.recovered for run in recovered].count("1") >= 7  # all but perhaps the one that was being released
     assert [run.acquired for run in recovered].count("unknown") == 3
     with connect(warden.address) as client:
         client.send(1).read(1)
