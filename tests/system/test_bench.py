@@ -31,18 +31,18 @@ def test_late_answer(backend):
 
 def test_resets_are_seen_on_either_side(backend):
     def reset_after(peer):
-        peer.send(100_000)
+        peer.send(40_000)  # what one socket takes without anybody reading
         wait_for(lambda: peer.unacknowledged() == 0, "acknowledgement")
         peer.reset()
     server = backend(reset_after)
     with connect(server.address) as client:
         server.wait()
-        assert client.read_to_end() == End("reset", 100_000)
+        assert client.read_to_end() == End("reset", 40_000)
     server = backend(peers.collect)
-    client = connect(server.address).send(50_000)
+    client = connect(server.address).send(40_000)
     wait_for(lambda: client.unacknowledged() == 0, "acknowledgement")
     client.reset()
-    assert server.wait() == [End("reset", 50_000)]
+    assert server.wait() == [End("reset", 40_000)]
 
 
 def test_wrong_byte_is_found(backend):

@@ -13,13 +13,13 @@ SOON = {"client": {"linger_timeout": "1s"}, "backend": {"linger_timeout": "1s"}}
 
 def quiet(*loads):
     """Until nothing moves any more."""
-    before = None
-    while True:
-        now = [load.progress()["sent"] for load in loads]
-        if now == before:
-            return now
-        before = now
-        time.sleep(0.5)
+    seen = [None]
+
+    def still():
+        seen.append([load.progress()["sent"] for load in loads])
+        time.sleep(0.3)
+        return seen[-1] == seen[-2]
+    wait_for(still, lambda: f"a standstill: {seen[-3:]}", 60)
 
 
 def full_speed(load, warden):
@@ -62,15 +62,19 @@ def test_stalled_sessions_survive_their_relay(small_buffers, through, load):
     server = load.backend("--send-buffer", 16384, "--receive-buffer", 16384)
     warden = through(server.address, **SOON)
     warden.expect_deaths("relay")
-    stalled = load.client(warden.address, kinds="stall_down,stall_up", connections=2000, parallel=2000, up=MB, down=MB,
-                          send_buffer=16384, receive_buffer=4096, deadline=120)
-    quiet(server, stalled)
+    half = dict(connections=1000, parallel=1000, send_buffer=16384, receive_buffer=4096, deadline=120)
+    stalled = [load.client(warden.address, kinds="stall_down", up=0, down=MB, seed=1, **half),
+               load.client(warden.address, kinds="stall_up", up=MB, down=0, seed=2, **half)]
+    for client in stalled:
+        client.wait_event("idle")
+    quiet(server, *stalled)
     relay = warden.role("relay 0")
     relay.kill()
     warden.wait_role("relay 0", not_this=relay)
     full_speed(load, warden)
     warden.wait_sessions(2000)
-    stalled.stop()
+    for client in stalled:
+        client.stop()
     warden.wait_sessions(0, deadline=60)
     server.stop()
 
