@@ -1,6 +1,7 @@
 #include "conn.h"
 
 #include "pattern.h"
+#include "script.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -32,102 +33,6 @@ int engine_init(struct engine *ret, enum role role, uint64_t seed)
 	ret->seed = seed;
 	ret->epoll = epoll_create1(EPOLL_CLOEXEC);
 	return ret->epoll < 0 ? -errno : 0;
-}
-
-/* What this side sends and receives, the request counted. */
-static uint64_t out_total(const struct conn *c)
-{
-	const struct request *r = &c->request;
-
-	if (c->role == ROLE_CLIENT)
-		return sizeof *r + (r->kind == KIND_CLIENT_RST ? r->cut : r->kind == KIND_EARLY_RST ? 0 : r->up);
-	return r->kind == KIND_BACKEND_RST ? r->cut : r->down;
-}
-
-static uint64_t in_total(const struct conn *c)
-{
-	const struct request *r = &c->request;
-
-	if (c->role == ROLE_CLIENT)
-		return r->kind == KIND_BACKEND_RST ? r->cut : r->down;
-	return sizeof *r + (r->kind == KIND_CLIENT_RST ? r->cut : r->up);
-}
-
-static bool out_done(const struct conn *c)
-{
-	return c->sent == out_total(c);
-}
-
-static bool stalls(const struct conn *c)
-{
-	return c->request.kind == KIND_STALL_DOWN || c->request.kind == KIND_STALL_UP;
-}
-
-/* May it send now? */
-static bool may_send(const struct conn *c)
-{
-	if (!c->connected || !c->requested || c->send_failed || c->shut || out_done(c))
-		return false;
-	if (c->role == ROLE_CLIENT)
-		return true;
-	switch ((enum kind)c->request.kind) {
-	case KIND_ASK:
-		return c->received >= in_total(c);
-	case KIND_LATE:
-		return c->in_end != STREAM_OPEN;
-	case KIND_FIN:
-	case KIND_CLIENT_RST:
-	case KIND_BACKEND_RST:
-	case KIND_ABRUPT:
-	case KIND_EARLY_RST:
-	case KIND_STALL_DOWN:
-	case KIND_STALL_UP:
-	case KIND_REFUSED:
-	case KIND_MESSAGE:
-	case KIND_COUNT:
-		break;
-	}
-	return true;
-}
-
-static bool may_read(const struct conn *c)
-{
-	if (!c->connected || c->in_end != STREAM_OPEN)
-		return false;
-	if (c->role == ROLE_CLIENT)
-		return c->request.kind != KIND_STALL_DOWN;
-	return !c->requested || c->request.kind != KIND_STALL_UP;
-}
-
-/* Does this side end its stream in order when it has sent all? */
-static bool shuts(const struct conn *c)
-{
-	switch ((enum kind)c->request.kind) {
-	case KIND_FIN:
-	case KIND_LATE:
-		return true;
-	case KIND_ASK:
-		return c->role == ROLE_BACKEND || c->in_end != STREAM_OPEN;
-	case KIND_ABRUPT:
-		return c->role == ROLE_BACKEND;
-	case KIND_CLIENT_RST:
-	case KIND_BACKEND_RST:
-	case KIND_EARLY_RST:
-	case KIND_STALL_DOWN:
-	case KIND_STALL_UP:
-	case KIND_REFUSED:
-	case KIND_MESSAGE:
-	case KIND_COUNT:
-		break;
-	}
-	return false;
-}
-
-static bool resets(const struct conn *c)
-{
-	if (c->role == ROLE_CLIENT)
-		return c->request.kind == KIND_CLIENT_RST || c->request.kind == KIND_EARLY_RST;
-	return c->request.kind == KIND_BACKEND_RST;
 }
 
 static void note_error(struct conn *c, int error)
@@ -165,8 +70,8 @@ static void do_send(struct engine *e, struct conn *c)
 
 	if (!c->message_left)
 		c->message_left = next_message(e, c);
-	if (c->message_left > out_total(c) - c->sent)
-		c->message_left = out_total(c) - c->sent;
+	if (c->message_left > script_out_total(c) - c->sent)
+		c->message_left = script_out_total(c) - c->sent;
 	n = c->message_left;
 	if (c->role == ROLE_CLIENT && c->sent < sizeof c->request) {
 		from = (const unsigned char *)&c->request + c->sent;
@@ -248,43 +153,6 @@ static void do_receive(struct engine *e, struct conn *c)
 	}
 }
 
-/* What the end of the incoming stream should have been, and was. */
-static enum load_verdict judge(const struct engine *e, const struct conn *c)
-{
-	enum kind kind = (enum kind)c->request.kind;
-	bool reset_due = c->role == ROLE_CLIENT ? kind == KIND_BACKEND_RST : kind == KIND_CLIENT_RST || kind == KIND_EARLY_RST;
-	uint64_t due = in_total(c);
-
-	if (c->wrong)
-		return LOAD_WRONG_BYTE;
-	if (c->role == ROLE_BACKEND && !c->requested)
-		return c->in_end == STREAM_EOF ? LOAD_DISGUISED : c->in_end == STREAM_RESET ? LOAD_OK : LOAD_ODD;
-	if (c->role == ROLE_CLIENT && kind == KIND_REFUSED) {
-		if (c->received)
-			return LOAD_EXCESS;
-		return c->in_end == STREAM_RESET ? LOAD_OK : c->in_end == STREAM_EOF ? LOAD_DISGUISED : LOAD_ODD;
-	}
-	if (c->role == ROLE_CLIENT && kind == KIND_MESSAGE)
-		due = strlen(e->message);
-	if (c->received > due)
-		return LOAD_EXCESS;
-	if (c->in_end == STREAM_ODD)
-		return LOAD_ODD;
-	/* We were the ones who cut it off: how it would have ended is not known. */
-	if (resets(c) || (c->role == ROLE_CLIENT && kind == KIND_ABRUPT) || stalls(c))
-		return LOAD_OK;
-	if (c->in_end == STREAM_EOF) {
-		if (reset_due)
-			return LOAD_DISGUISED;
-		return c->received == due ? LOAD_OK : LOAD_SHORT;
-	}
-	if (c->role == ROLE_BACKEND && (kind == KIND_ABRUPT || kind == KIND_EARLY_RST))
-		return LOAD_OK;
-	if (!reset_due)
-		return LOAD_RESET;
-	return c->received == due ? LOAD_OK : LOAD_RESET_SHORT;
-}
-
 static const char *end_word(enum stream_end end)
 {
 	return end == STREAM_EOF ? "end" : end == STREAM_RESET ? "reset" : end == STREAM_ODD ? "error" : "open";
@@ -302,8 +170,8 @@ static void conn_over(struct engine *e, struct conn *c, enum load_verdict verdic
 			"%s %llu %s: received %llu of %llu, sent %llu of %llu, %s, errno %d, wrong at %lld, connected %d, shut "
 			"%d",
 			e->role == ROLE_CLIENT ? "client" : "backend", (unsigned long long)r->id, kind_word(kind),
-			(unsigned long long)c->received, (unsigned long long)in_total(c), (unsigned long long)c->sent,
-			(unsigned long long)out_total(c), end_word(c->in_end), c->in_error,
+			(unsigned long long)c->received, (unsigned long long)script_in_total(c), (unsigned long long)c->sent,
+			(unsigned long long)script_out_total(c), end_word(c->in_end), c->in_error,
 			c->wrong ? (long long)c->wrong_at : -1LL, c->connected, c->shut);
 	close(c->fd);
 	if (c->previous)
@@ -335,29 +203,30 @@ static void arm_reset(struct conn *c)
 /* Nothing is left to say or hear? Then the verdict. True if the connection is gone. */
 static bool finish_if_over(struct engine *e, struct conn *c)
 {
-	bool all_in = c->received >= in_total(c);
+	bool all_in = c->received >= script_in_total(c);
 
 	if (!c->requested) {
 		if (c->in_end == STREAM_OPEN)
 			return false;
-	} else if (c->in_end == STREAM_OPEN && resets(c)) {
+	} else if (c->in_end == STREAM_OPEN && script_resets(c)) {
 		int queued = 0;
 		bool may = c->request.kind == KIND_EARLY_RST || all_in;
 
-		if (!out_done(c) || !may || c->send_failed)
+		if (!script_out_done(c) || !may || c->send_failed)
 			return false;
 		/* A reset destroys what is not acknowledged: what is, must arrive. */
 		if (c->request.kind != KIND_EARLY_RST && ioctl(c->fd, SIOCOUTQ, &queued) == 0 && queued > 0)
 			return false;
 		arm_reset(c);
-	} else if (c->role == ROLE_CLIENT && c->request.kind == KIND_ABRUPT && out_done(c) && c->received >= c->request.cut) {
+	} else if (c->role == ROLE_CLIENT && c->request.kind == KIND_ABRUPT && script_out_done(c) &&
+		   c->received >= c->request.cut) {
 		/* a plain close: FIN, or a reset if something is unread */
 	} else if (c->in_end == STREAM_OPEN) {
 		return false;
-	} else if (c->in_end == STREAM_EOF && may_send(c) && c->request.kind != KIND_MESSAGE) {
+	} else if (c->in_end == STREAM_EOF && script_may_send(c) && c->request.kind != KIND_MESSAGE) {
 		return false; /* half-closed by the peer, and we have more to say */
 	}
-	conn_over(e, c, judge(e, c));
+	conn_over(e, c, script_judge(c, e->message));
 	return true;
 }
 
@@ -365,14 +234,14 @@ static void set_interest(struct engine *e, struct conn *c)
 {
 	uint32_t want = 0;
 	bool paced = c->next_send_ms > now_ms();
-	bool settles = c->requested && resets(c) && out_done(c);
+	bool settles = c->requested && script_resets(c) && script_out_done(c);
 	struct epoll_event event;
 
-	if (may_read(c))
+	if (script_may_read(c))
 		want |= EPOLLIN;
-	if (!c->connected || (may_send(c) && !paced))
+	if (!c->connected || (script_may_send(c) && !paced))
 		want |= EPOLLOUT;
-	if (((paced && may_send(c)) || settles) && !c->waits) {
+	if (((paced && script_may_send(c)) || settles) && !c->waits) {
 		c->waits = true;
 		c->waiting_next = e->waiting;
 		e->waiting = c;
@@ -386,7 +255,7 @@ static void set_interest(struct engine *e, struct conn *c)
 
 static void note_idle(struct engine *e, struct conn *c)
 {
-	bool idle = stalls(c) && c->connected && c->requested && (out_done(c) || c->blocked);
+	bool idle = script_stalls(c) && c->connected && c->requested && (script_out_done(c) || c->blocked);
 
 	if (idle == c->counted_idle)
 		return;
@@ -421,7 +290,7 @@ void conn_on_events(struct engine *e, struct conn *c, uint32_t events)
 		return;
 	if (!c->connected && finish_connect(e, c, events))
 		return;
-	if (events & (EPOLLERR | EPOLLHUP) && c->in_end == STREAM_OPEN && !may_read(c)) {
+	if (events & (EPOLLERR | EPOLLHUP) && c->in_end == STREAM_OPEN && !script_may_read(c)) {
 		int error = 0;
 		socklen_t length = sizeof error;
 
@@ -429,15 +298,16 @@ void conn_on_events(struct engine *e, struct conn *c, uint32_t events)
 		note_error(c, error ? error : ECONNRESET);
 		c->in_end = STREAM_RESET;
 	}
-	if (may_read(c) && events & (EPOLLIN | EPOLLERR | EPOLLHUP))
+	if (script_may_read(c) && events & (EPOLLIN | EPOLLERR | EPOLLHUP))
 		do_receive(e, c);
-	/* One that stalls is filled at once: a nearly full socket is not reported as writable, and would never be seen to be full. */
-	while (may_send(c) && c->next_send_ms <= now_ms()) {
+	/* One that stalls is filled at once: a nearly full socket is not reported as writable, and would never be seen to be
+	 * full. */
+	while (script_may_send(c) && c->next_send_ms <= now_ms()) {
 		do_send(e, c);
-		if (!stalls(c) || c->blocked)
+		if (!script_stalls(c) || c->blocked)
 			break;
 	}
-	if (c->requested && !c->shut && !c->send_failed && out_done(c) && shuts(c)) {
+	if (c->requested && !c->shut && !c->send_failed && script_out_done(c) && script_shuts(c)) {
 		if (shutdown(c->fd, SHUT_WR) == 0)
 			c->shut = true;
 		else
@@ -504,7 +374,7 @@ void engine_end_all(struct engine *e)
 		struct conn *c = e->conns;
 
 		arm_reset(c);
-		conn_over(e, c, c->requested && stalls(c) ? judge(e, c) : LOAD_STUCK);
+		conn_over(e, c, c->requested && script_stalls(c) ? script_judge(c, e->message) : LOAD_STUCK);
 	}
 	engine_tick(e);
 }
