@@ -12,6 +12,7 @@ def test_drains(through, backend):
     server = backend(peers.echo)
     warden = through(server.address, hooked=True, top={"shutdown_timeout": "20s"})
     with connect(warden.address) as client:
+        own_port = client.sock.getsockname()[1]
         client.send(10).read(10)
         warden.tree()
         warden.signal(signal.SIGTERM)
@@ -30,7 +31,8 @@ def test_drains(through, backend):
     assert warden.wait_exit() == 0
     assert time.monotonic() - began < 8
     warden.ended = True
-    (released,) = warden.hooks["hooks"].released()
+    # One of those who asked whether there is still service may have been let in.
+    (released,) = [run for run in warden.hooks["hooks"].released() if run.client_port == str(own_port)]
     assert released.reason == "client.closed"
 
 
