@@ -1,6 +1,6 @@
 # The tests of hooks, leases and their store. Their log is tests/unit/quiet_log.c.
 if HAVE_CMOCKA
-lease_test_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(STEWARD_LIBRARIES_CFLAGS)
+lease_test_cflags = $(steward_cflags) $(CMOCKA_CFLAGS)
 lease_test_libs = src/steward/liblease.a src/wire/libwire.a src/base/libbase.a $(CMOCKA_LIBS) $(UV_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS)
 
 check_PROGRAMS += tests/unit/test_hook tests/unit/test_store tests/unit/test_lease tests/unit/test_lease_crash

@@ -1,31 +1,71 @@
-# The steward: a library of all but main, so that unit tests can take parts of it.
-STEWARD_LIBRARIES_CFLAGS = $(UV_CFLAGS) $(CONFIG_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
-STEWARD_LIBRARIES_LIBS = $(UV_LIBS) $(CONFIG_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS)
+# The steward: libraries of all but main, so that unit tests can take parts of it.
+steward_cflags = $(AM_CFLAGS) $(UV_CFLAGS) $(CONFIG_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
+steward_libs = $(UV_LIBS) $(CONFIG_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS)
 
-include src/steward/conf.mk
-include src/steward/lease.mk
+# Config, names and plans: what runs without the role, too, in `--check`.
+noinst_LIBRARIES += src/steward/libconf.a
+src_steward_libconf_a_CFLAGS = $(steward_cflags)
+src_steward_libconf_a_SOURCES = \
+	src/steward/config/address.c src/steward/config/address.h \
+	src/steward/config/check.c src/steward/config/check.h \
+	src/steward/config/config.c src/steward/config/config.h \
+	src/steward/config/parse.c \
+	src/steward/config/reader.c src/steward/config/reader.h \
+	src/steward/config/service.c \
+	src/steward/config/settings.c src/steward/config/settings.h \
+	src/steward/config/syntax.c src/steward/config/syntax.h \
+	src/steward/config/token.c src/steward/config/token.h \
+	src/steward/config/value.c src/steward/config/value.h \
+	src/steward/names/resolver.c src/steward/names/resolver.h \
+	src/steward/plan/build.c src/steward/plan/build.h \
+	src/steward/plan/ids.c src/steward/plan/ids.h
 
+# Leases and hooks: their tests bring their own log.
+noinst_LIBRARIES += src/steward/liblease.a
+src_steward_liblease_a_CFLAGS = $(steward_cflags)
+src_steward_liblease_a_SOURCES = \
+	src/steward/hook/answer.c src/steward/hook/answer.h \
+	src/steward/hook/child.c src/steward/hook/child.h \
+	src/steward/hook/environment.c src/steward/hook/environment.h \
+	src/steward/hook/hook.c src/steward/hook/hook.h \
+	src/steward/hook/leftover_groups.c src/steward/hook/leftover_groups.h \
+	src/steward/hook/line.c src/steward/hook/line.h \
+	src/steward/hook/order.c src/steward/hook/order.h \
+	src/steward/hook/process_group.c src/steward/hook/process_group.h \
+	src/steward/lease/acquire.c \
+	src/steward/lease/database.c src/steward/lease/database.h \
+	src/steward/lease/lease.c src/steward/lease/lease.h \
+	src/steward/lease/leases.c src/steward/lease/leases.h \
+	src/steward/lease/record.c src/steward/lease/record.h \
+	src/steward/lease/recovery.c \
+	src/steward/lease/release.c \
+	src/steward/lease/set.h \
+	src/steward/lease/store.c src/steward/lease/store.h
+
+# The role itself, and what it has to do with relays and people.
 noinst_LIBRARIES += src/steward/libsteward.a
+src_steward_libsteward_a_CFLAGS = $(steward_cflags)
 src_steward_libsteward_a_SOURCES = \
-	src/steward/bind.c src/steward/bind.h \
-	src/steward/control.c src/steward/control.h \
-	src/steward/control_client.h src/steward/control_requests.c \
-	src/steward/journal.c src/steward/journal.h \
-	src/steward/listeners.c src/steward/listeners.h \
-	src/steward/log.c src/steward/log.h \
-	src/steward/log_record.c src/steward/log_record.h \
-	src/steward/pair.c src/steward/pair.h src/steward/pair_requests.c \
+	src/steward/control/client.h \
+	src/steward/control/control.c src/steward/control/control.h \
+	src/steward/control/requests.c \
+	src/steward/listen/bind.c src/steward/listen/bind.h \
+	src/steward/listen/listeners.c src/steward/listen/listeners.h \
+	src/steward/log/journal.c src/steward/log/journal.h \
+	src/steward/log/log.c src/steward/log/log.h \
+	src/steward/log/record.c src/steward/log/record.h \
+	src/steward/roster/pair.c src/steward/roster/pair.h \
+	src/steward/roster/pair_requests.c \
+	src/steward/roster/roster.c src/steward/roster/roster.h \
 	src/steward/reload.c \
 	src/steward/report.c src/steward/report.h \
-	src/steward/roster.c src/steward/roster.h \
 	src/steward/status.c \
 	src/steward/steward.c src/steward/steward.h \
 	src/steward/stop.c \
 	src/steward/upstream.c src/steward/upstream.h
-src_steward_libsteward_a_CFLAGS = $(AM_CFLAGS) $(STEWARD_LIBRARIES_CFLAGS)
 
 pkglibexec_PROGRAMS += src/steward/steward
 src_steward_steward_SOURCES = src/steward/main.c
-src_steward_steward_CFLAGS = $(AM_CFLAGS) $(STEWARD_LIBRARIES_CFLAGS)
+src_steward_steward_CFLAGS = $(steward_cflags)
 src_steward_steward_LDADD = src/steward/libsteward.a src/steward/liblease.a src/steward/libconf.a src/wire/libwire.a src/base/libbase.a \
-	$(STEWARD_LIBRARIES_LIBS)
+	$(steward_libs)

@@ -1,5 +1,5 @@
-#include "steward/check.h"
-#include "steward/log.h"
+#include "steward/config/check.h"
+#include "steward/log/log.h"
 #include "steward/steward.h"
 
 #include <stdio.h>

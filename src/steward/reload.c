@@ -6,8 +6,8 @@
 #include "steward/steward.h"
 
 #include "base/clock.h"
-#include "steward/log.h"
-#include "steward/plan_build.h"
+#include "steward/log/log.h"
+#include "steward/plan/build.h"
 #include "wire/shared.h"
 
 #include <errno.h>

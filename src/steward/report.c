@@ -1,6 +1,6 @@
 #include "steward/report.h"
 
-#include "steward/log.h"
+#include "steward/log/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>

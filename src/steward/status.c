@@ -1,6 +1,6 @@
 /* The answer to `status`: what is in force, who runs, what is held. */
 #include "base/clock.h"
-#include "steward/log.h"
+#include "steward/log/log.h"
 #include "steward/steward.h"
 
 #include <inttypes.h>

@@ -2,7 +2,7 @@
 
 #include "base/capability.h"
 #include "base/clock.h"
-#include "steward/log.h"
+#include "steward/log/log.h"
 #include "wire/shared.h"
 
 #include <errno.h>

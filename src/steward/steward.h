@@ -6,14 +6,14 @@
  * steward.c: start and what others tell us; reload.c: how a config, or new addresses, come into force; stop.c: the end. */
 #ifndef STEWARD_STEWARD_H
 #define STEWARD_STEWARD_H
-#include "steward/config.h"
-#include "steward/control.h"
-#include "steward/lease.h"
-#include "steward/listeners.h"
-#include "steward/plan_ids.h"
+#include "steward/config/config.h"
+#include "steward/control/control.h"
+#include "steward/lease/leases.h"
+#include "steward/listen/listeners.h"
+#include "steward/plan/ids.h"
 #include "steward/report.h"
-#include "steward/resolver.h"
-#include "steward/roster.h"
+#include "steward/names/resolver.h"
+#include "steward/roster/roster.h"
 #include "steward/upstream.h"
 #include "wire/inherit.h"
 

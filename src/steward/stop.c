@@ -2,7 +2,7 @@
 #include "steward/steward.h"
 
 #include "base/clock.h"
-#include "steward/log.h"
+#include "steward/log/log.h"
 
 #include <errno.h>
 #include <inttypes.h>

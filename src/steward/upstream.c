@@ -1,6 +1,6 @@
 #include "steward/upstream.h"
 
-#include "steward/log.h"
+#include "steward/log/log.h"
 
 #include <errno.h>
 #include <stdio.h>

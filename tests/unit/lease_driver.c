@@ -3,7 +3,7 @@
  * The sessions stand in a file that is mapped, as a ledger does, and go on at the next start. Everything of note is a line in
  * DIRECTORY/journal, also what the hooks do. A byte on stdout says that recovery is over. With `finish` it begins no session,
  * ends all, and exits with 0 once nothing is left. test_lease_crash.c kills it and judges the journal. */
-#include "steward/lease.h"
+#include "steward/lease/leases.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 /* A lease module in a directory of its own, with hooks that write what they do to a journal, and a ledger that is only a list. */
 #ifndef TESTS_LEASE_FIXTURE_H
 #define TESTS_LEASE_FIXTURE_H
-#include "steward/lease.h"
+#include "steward/lease/leases.h"
 
 #include <stdbool.h>
 

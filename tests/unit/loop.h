@@ -1,7 +1,7 @@
 /* Turns a libuv loop until something is so, or a deadline has passed: unit tests wait for facts. */
 #ifndef TESTS_UNIT_LOOP_H
 #define TESTS_UNIT_LOOP_H
-#include "steward/log.h"
+#include "steward/log/log.h"
 
 #include <fcntl.h>
 #include <stdbool.h>

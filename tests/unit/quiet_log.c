@@ -1,7 +1,7 @@
 #include "quiet_log.h"
 
-#include "steward/config.h"
-#include "steward/log.h"
+#include "steward/config/config.h"
+#include "steward/log/log.h"
 
 #include <inttypes.h>
 #include <stdio.h>

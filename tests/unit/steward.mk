@@ -1,8 +1,8 @@
 # Unit tests of the steward's frame.
 if HAVE_CMOCKA
 STEWARD_TEST_LIBS = src/steward/libsteward.a src/steward/liblease.a src/steward/libsteward.a src/steward/libconf.a src/wire/libwire.a src/base/libbase.a \
-	$(STEWARD_LIBRARIES_LIBS) $(CMOCKA_LIBS)
-STEWARD_TEST_CFLAGS = $(AM_CFLAGS) $(STEWARD_LIBRARIES_CFLAGS) $(CMOCKA_CFLAGS)
+	$(steward_libs) $(CMOCKA_LIBS)
+STEWARD_TEST_CFLAGS = $(steward_cflags) $(CMOCKA_CFLAGS)
 
 check_PROGRAMS += tests/unit/test_control tests/unit/test_listeners tests/unit/test_log tests/unit/test_roster
 

@@ -1,4 +1,4 @@
-#include "steward/address.h"
+#include "steward/config/address.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "steward/config.h"
+#include "steward/config/config.h"
 #include "wire/census.h"
 
 #include <errno.h>

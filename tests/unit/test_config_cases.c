@@ -1,6 +1,6 @@
 /* Each tests/config/NAME.conf, checked as `--check` does, against the exact text of NAME.expected.
  * With TCPWARDEN_UPDATE=1 in the environment the expected texts are written instead (then read the difference). */
-#include "steward/check.h"
+#include "steward/config/check.h"
 
 #include <glob.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* The control socket over a pair of sockets: what is asked, what is answered, and what a bad client can do: nothing. */
-#include "steward/control.h"
-#include "steward/control_client.h"
+#include "steward/control/control.h"
+#include "steward/control/client.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* One hook: how it ends, what it prints, what it is given, and that nothing but its own process can hold it up. */
-#include "steward/hook.h"
-#include "steward/hook_answer.h"
-#include "steward/hook_environment.h"
-#include "steward/hook_line.h"
+#include "steward/hook/hook.h"
+#include "steward/hook/answer.h"
+#include "steward/hook/environment.h"
+#include "steward/hook/line.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* Listening addresses: what is bound and what is not, and what an operator is told when it cannot be. */
-#include "steward/address.h"
-#include "steward/bind.h"
-#include "steward/listeners.h"
+#include "steward/config/address.h"
+#include "steward/listen/bind.h"
+#include "steward/listen/listeners.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* What a log line looks like in each of its forms, and that none of them can be forged or made to wait. */
 #include "base/escape.h"
-#include "steward/lease.h"
-#include "steward/log_record.h"
+#include "steward/lease/leases.h"
+#include "steward/log/record.h"
 
 #include <errno.h>
 #include <fcntl.h>

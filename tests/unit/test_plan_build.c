@@ -1,5 +1,5 @@
-#include "steward/log.h"
-#include "steward/plan_build.h"
+#include "steward/log/log.h"
+#include "steward/plan/build.h"
 #include "wire/census.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* libuv asks getaddrinfo(3), which here is ours: it answers what the test has written on the slate. */
-#include "steward/log.h"
-#include "steward/resolver.h"
+#include "steward/log/log.h"
+#include "steward/names/resolver.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* The roster against a relay of our own making: a channel, a ledger, and what it may and may not say. */
-#include "steward/listeners.h"
-#include "steward/pair.h"
-#include "steward/roster.h"
+#include "steward/listen/listeners.h"
+#include "steward/roster/pair.h"
+#include "steward/roster/roster.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* The manual and the example against the table of settings: neither may lack a setting, have one that is none, or give another
  * default. */
-#include "steward/config.h"
-#include "steward/settings.h"
+#include "steward/config/config.h"
+#include "steward/config/settings.h"
 
 #include <libconfig.h>
 #include <setjmp.h>

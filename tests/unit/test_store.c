@@ -1,7 +1,7 @@
 /* The store: what is durable and when, what a damaged, newer or locked database does, and a disk that takes nothing. */
 #include "quiet_log.h"
-#include "steward/lease_record.h"
-#include "steward/store.h"
+#include "steward/lease/record.h"
+#include "steward/lease/store.h"
 
 #include <errno.h>
 #include <setjmp.h>

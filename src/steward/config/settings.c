@@ -1,0 +1,327 @@
+#include "steward/config/settings.h"
+
+#include "base/duration.h"
+#include "steward/config/config.h"
+#include "wire/census.h"
+#include "wire/ledger.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* The kernel takes TCP_USER_TIMEOUT as an int of milliseconds, and libuv's clock bears it; it is as long as anybody waits. */
+#define DAYS_24 (24ull * 86400000)
+#define SECOND  1000ull
+#define MILLION 1000000
+
+#define FIELD(type, member) .offset = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member)
+
+/* clang-format off: a table reads as a table */
+
+/* In the order of the enums they stand for. */
+static const char *const words_linger[] = {"deliver", "background", "reset", NULL};
+static const char *const words_end[] = {"reset", "reset_now", "close", NULL};
+static const char *const words_balance[] = {"round-robin", "least-connections", "source-hash", "failover", NULL};
+static const char *const words_log[] = {"auto", "text", "journal", "json", NULL};
+static const char *const words_on_error[] = {"refuse", "allow", NULL};
+
+/* tcp(7); the kernel refuses more: MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL, MAX_TCP_KEEPCNT of include/net/tcp.h */
+static const struct setting settings_keepalive[] = {
+	{"idle", SETTING_S, FIELD(side_policy, keepalive_idle_s), .low = SECOND, .high = 32767 * SECOND, .value = "30s",
+		.meaning = "silence after which the first probe goes out"},
+	{"interval", SETTING_S, FIELD(side_policy, keepalive_interval_s), .low = SECOND, .high = 32767 * SECOND, .value = "10s",
+		.meaning = "time between probes"},
+	{"count", SETTING_NUMBER, FIELD(side_policy, keepalive_count), .low = 1, .high = 127, .value = "3",
+		.meaning = "unanswered probes after which the peer is dead"},
+	{.name = NULL},
+};
+
+#define SIDE_SETTINGS                                                                                                            \
+	{"linger", SETTING_WORD, FIELD(side_policy, linger), .words = words_linger, .value = "deliver",                          \
+		.meaning = "how this side's socket is closed at an orderly end"},                                                \
+		{"linger_timeout", SETTING_MS, FIELD(side_policy, linger_timeout_ms), .low = 1, .high = DAYS_24, .value = "30s", \
+			.meaning = "how long delivery may take once the session has ended"},                                     \
+		{"keepalive", SETTING_KEEPALIVE, .settings = settings_keepalive, .example = "false",                             \
+			.meaning = "probes on an idle connection; false: none"},                                                 \
+		{"user_timeout", SETTING_MS, FIELD(side_policy, user_timeout_ms), .low = 1, .high = DAYS_24, .off = true,        \
+			.value = "off", .example = "60s",                                                                        \
+			.meaning = "sent bytes unacknowledged for so long end the connection (TCP_USER_TIMEOUT)"},               \
+	{                                                                                                                        \
+		"nodelay", SETTING_BOOL, FIELD(side_policy, nodelay), .value = "true",                                           \
+								      .meaning = "small writes go out at once (TCP_NODELAY)"     \
+	}
+
+static const struct setting settings_client[] = {
+	SIDE_SETTINGS,
+	{.name = NULL},
+};
+
+static const struct setting settings_backend_side[] = {
+	SIDE_SETTINGS,
+	{"connect_timeout", SETTING_MS, FIELD(side_policy, connect_timeout_ms), .low = 1, .high = DAYS_24, .value = "5s",
+		.meaning = "how long one address of a backend may take to answer"},
+	{.name = NULL},
+};
+
+/* Bounds: what the hook runner sets aside memory for. */
+#define HOOK_SETTINGS                                                                                                            \
+	{"command", SETTING_COMMAND, FIELD(hook_config, command), .example = "[ \"/etc/tcpwarden/hooks/seat\", \"take\" ]",      \
+		.meaning = "the program and its arguments; never a shell line"},                                                 \
+		{"timeout", SETTING_MS, FIELD(hook_config, timeout_ms), .low = 100, .high = DAYS_24, .value = "10s",             \
+			.meaning = "how long it may run before it is ended"},                                                    \
+		{"concurrency", SETTING_NUMBER, FIELD(hook_config, concurrency), .low = 1, .high = 1024, .value = "32",          \
+			.meaning = "how many of a service run at once"},                                                         \
+		{"queue", SETTING_NUMBER, FIELD(hook_config, queue), .low = 0, .high = MILLION, .value = "1024",                 \
+			.meaning = "how many of a service wait for their turn"},                                                 \
+		{"directory", SETTING_PATH, FIELD(hook_config, directory), .high = PATH_MAX - 1, .example = "/var/lib/seats",    \
+			.meaning = "its working directory; the state directory if not given"},                                   \
+		{"umask", SETTING_OCTAL, FIELD(hook_config, umask), .high = 0777, .example = "0027",                             \
+			.meaning = "its umask; the daemon's own if not given"},                                                  \
+	{                                                                                                                        \
+		"environment", SETTING_ENVIRONMENT, FIELD(hook_config, environment),                                             \
+			.example = "[ \"LICENCE_SERVER=27000@licences\" ]",                                                      \
+			.meaning = "variables that it gets beside those of tcpwarden-hooks(7)"                                   \
+	}
+
+static const struct setting settings_acquire[] = {
+	HOOK_SETTINGS,
+	{"on_error", SETTING_WORD, FIELD(hook_config, allow_on_error), .words = words_on_error, .value = "refuse",
+		.meaning = "what becomes of the client when it says no"},
+	{.name = NULL},
+};
+
+static const struct setting settings_release[] = {
+	HOOK_SETTINGS,
+	{.name = NULL},
+};
+
+static const struct setting settings_hooks[] = {
+	{"acquire", SETTING_GROUP, FIELD(service_config, acquire), .settings = settings_acquire,
+		.meaning = "run before a backend is connected"},
+	{"release", SETTING_GROUP, FIELD(service_config, release), .settings = settings_release,
+		.meaning = "run once the session is over, until it succeeds"},
+	{.name = NULL},
+};
+
+static const struct setting settings_service_limits[] = {
+	{"connections", SETTING_NUMBER, FIELD(service_config, limit_connections), .low = 0, .high = MILLION, .value = "0",
+		.meaning = "sessions at a time, over all relays; 0: no limit"},
+	{"reject_message", SETTING_REPLY, .high = 4096, .example = "busy\\r\\n",
+		.meaning = "what a client over the limit is told; a reset if not given"},
+	{.name = NULL},
+};
+
+const struct setting settings_backend[] = {
+	{"address", SETTING_TEXT, .value = "", .example = "plc-a.lan:502", .meaning = "HOST:PORT, [IPV6]:PORT or unix:PATH"},
+	{.name = NULL},
+};
+
+const struct setting settings_service[] = {
+	{"name", SETTING_NAME, FIELD(service_config, name), .own = true, .value = "", .example = "plc-gateway",
+		.meaning = "what logs, leases and people call it"},
+	{"listen", SETTING_LISTEN, .own = true, .value = "", .example = "[ \"0.0.0.0:5020\", \"[::]:5020\" ]",
+		.meaning = "addresses to accept on: IP:PORT, *:PORT, unix:PATH or systemd:NAME"},
+	{"backends", SETTING_BACKENDS, .settings = settings_backend, .value = "",
+		.example = "[ \"plc-a.lan:502\", \"plc-b.lan:502\" ]", .meaning = "where sessions go"},
+	{"balance", SETTING_WORD, FIELD(service_config, balance), .words = words_balance, .value = "round-robin",
+		.meaning = "which backend a session is tried on first"},
+	{"connect_retries", SETTING_NUMBER, FIELD(service_config, policy.connect_retries), .low = 0, .high = 1000, .value = "3",
+		.meaning = "further tries after the first, over all backends and addresses"},
+	{"on_failure", SETTING_WORD, FIELD(service_config, policy.on_failure), .words = words_end, .value = "reset",
+		.meaning = "what one side sees when the other failed"},
+	{"on_connect_failure", SETTING_WORD, FIELD(service_config, policy.on_connect_failure), .words = words_end,
+		.value = "reset", .meaning = "what the client sees when no backend could be connected"},
+	{"on_policy_end", SETTING_WORD, FIELD(service_config, policy.on_policy_end), .words = words_end, .value = "reset",
+		.meaning = "what both sides see when we end the session"},
+	{"abort_on_close", SETTING_BOOL, FIELD(service_config, policy.abort_on_close), .value = "false",
+		.meaning = "a client that closes its direction while it waits is gone"},
+	{"client", SETTING_GROUP, FIELD(service_config, policy.side[SIDE_CLIENT]), .settings = settings_client,
+		.meaning = "the connection from the client"},
+	{"backend", SETTING_GROUP, FIELD(service_config, policy.side[SIDE_BACKEND]), .settings = settings_backend_side,
+		.meaning = "the connection to the backend"},
+	{"hooks", SETTING_GROUP, .settings = settings_hooks, .meaning = "programs that take and give back what a session holds"},
+	{"limits", SETTING_GROUP, .settings = settings_service_limits, .meaning = "how much a service takes on"},
+	{.name = NULL},
+};
+
+static const struct setting settings_users[] = {
+	{"relay", SETTING_USER_ARRAY, FIELD(config, settings.user_relay), .value = "tcpwarden-relay",
+		.meaning = "who relays run as when the daemon may change users"},
+	{"status", SETTING_USER_ARRAY, FIELD(config, settings.user_status), .value = "tcpwarden-status",
+		.meaning = "who the status role runs as; the control socket refuses it"},
+	{.name = NULL},
+};
+
+static const struct setting settings_control[] = {
+	{"socket", SETTING_PATH, FIELD(config, control_socket), .high = 107, .off = true,
+		.value = TCPWARDEN_RUNSTATEDIR "/tcpwarden/control.sock",
+		.meaning = "the unix socket that tcpwardenctl(1) speaks to"},
+	{"group", SETTING_GROUP_NAME, FIELD(config, control_group), .high = 32, .example = "adm",
+		.meaning = "group of that socket; the daemon's own if not given"},
+	{"mode", SETTING_OCTAL, FIELD(config, control_mode), .high = 0777, .value = "0660",
+		.meaning = "permissions of that socket"},
+	{.name = NULL},
+};
+
+static const struct setting settings_limits[] = {
+	{"connections", SETTING_NUMBER, FIELD(config, settings.sessions_max), .low = 0, .high = MILLION, .value = "0",
+		.meaning = "sessions at a time, over all services; 0: as many as there are descriptors for"},
+	{.name = NULL},
+};
+
+static const struct setting settings_log[] = {
+	{"format", SETTING_WORD, FIELD(config, log_format), .words = words_log, .value = "auto",
+		.meaning = "auto: the journal's own fields under systemd, else text"},
+	{"connected", SETTING_BOOL, FIELD(config, log_connected), .value = "true", .meaning = "a line at a session's start, too"},
+	{.name = NULL},
+};
+
+const struct setting settings_top[] = {
+	{"workers", SETTING_NUMBER, FIELD(config, settings.workers), .low = 0, .high = CENSUS_RELAYS, .value = "0",
+		.meaning = "relays; 0: one for each CPU"},
+	{"state_directory", SETTING_PATH_ARRAY, FIELD(config, settings.state_directory), .value = TCPWARDEN_STATEDIR "/tcpwarden",
+		.meaning = "where the lock and the leases are"},
+	{"users", SETTING_GROUP, .settings = settings_users, .meaning = "who the roles run as"},
+	{"control", SETTING_GROUP, .settings = settings_control, .meaning = "how people reach the running daemon"},
+	{"shutdown_timeout", SETTING_MS, FIELD(config, settings.shutdown_timeout_ms), .low = 0, .high = DAYS_24, .value = "30s",
+		.meaning = "how long sessions may go on after SIGTERM"},
+	{"hang_after", SETTING_MS, FIELD(config, settings.hang_after_ms), .low = 2 * SECOND, .high = DAYS_24, .value = "10s",
+		.meaning = "a role that has not moved for so long is replaced"},
+	{"orphan_timeout", SETTING_MS, FIELD(config, settings.orphan_timeout_ms), .low = 0, .high = DAYS_24, .value = "10s",
+		.meaning = "how long the roles go on without a supervisor"},
+	{"limits", SETTING_GROUP, .settings = settings_limits, .meaning = "how much the daemon takes on"},
+	{"log", SETTING_GROUP, .settings = settings_log, .meaning = "what is told, and how"},
+	{"defaults", SETTING_GROUP, .settings = settings_service, .meaning = "what services have that do not say otherwise"},
+	{"services", SETTING_SERVICES, .settings = settings_service, .value = "", .meaning = "what is served"},
+	{.name = NULL},
+};
+
+/* clang-format on */
+
+bool setting_is_later(const char *parent, const char *name)
+{
+	static const struct {
+		const char *parent, *name; /* parent NULL: wherever a service's settings may stand */
+	} later[] = {
+		/* clang-format off */
+		{"client", "dead_after"}, {"backend", "dead_after"}, {"client", "stall_after"}, {"backend", "stall_after"},
+		{NULL, "dead_after"}, {NULL, "idle_timeout"}, {NULL, "half_close_timeout"}, {NULL, "lifetime"}, {NULL, "on_backend_gone"},
+		{NULL, "transparent"}, {NULL, "mark"},
+		{"", "status"}, {"", "drain_timeout"}, {"", "upgrade_timeout"},
+		{"limits", "per_client"}, {"limits", "rate"}, {"limits", "on_limit"}, {"limits", "reclaim_timeout"},
+		{"hooks", "renew"}, {"hooks", "connected"}, {"hooks", "prepare_listen"}, {"hooks", "shutdown"},
+		{"acquire", "user"}, {"acquire", "group"}, {"acquire", "mode"}, {"acquire", "cooldown"},
+		{"release", "user"}, {"release", "group"}, {"release", "mode"}, {"release", "cooldown"},
+		/* clang-format on */
+	};
+	bool service = strcmp(parent, "services") == 0 || strcmp(parent, "defaults") == 0;
+
+	for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+		if (strcmp(later[i].name, name) == 0 && (later[i].parent ? strcmp(later[i].parent, parent) == 0 : service))
+			return true;
+	return false;
+}
+
+const struct setting *setting_find(const struct setting *group, const char *name)
+{
+	for (const struct setting *s = group; s->name; s++)
+		if (strcmp(s->name, name) == 0)
+			return s;
+	return NULL;
+}
+
+static void describe_words(const struct setting *setting, char *text, size_t size)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; setting->words[i] && used < size; i++)
+		used += (size_t)snprintf(text + used, size - used, "%s\"%s\"", i ? ", " : "", setting->words[i]);
+}
+
+void setting_describe(const struct setting *setting, char *text, size_t size)
+{
+	char low[DURATION_TEXT], high[DURATION_TEXT];
+
+	switch (setting->kind) {
+	case SETTING_BOOL:
+		snprintf(text, size, "true or false");
+		return;
+	case SETTING_NUMBER:
+		snprintf(text, size, "a whole number, %llu to %llu", (unsigned long long)setting->low,
+			(unsigned long long)setting->high);
+		return;
+	case SETTING_MS:
+	case SETTING_S:
+		duration_format(setting->low, low);
+		duration_format(setting->high, high);
+		snprintf(text, size, "a duration, \"%s\" to \"%s\"%s", low, high, setting->off ? ", or \"off\"" : "");
+		return;
+	case SETTING_WORD:
+		describe_words(setting, text, size);
+		return;
+	case SETTING_OCTAL:
+		snprintf(text, size, "permission bits in octal and quotes, \"0000\" to \"0777\"");
+		return;
+	case SETTING_PATH:
+	case SETTING_PATH_ARRAY:
+		snprintf(text, size, "an absolute path%s", setting->off ? ", or \"off\"" : "");
+		return;
+	case SETTING_USER_ARRAY:
+		snprintf(text, size, "the name of a user");
+		return;
+	case SETTING_GROUP_NAME:
+		snprintf(text, size, "the name of a group");
+		return;
+	case SETTING_COMMAND:
+		snprintf(text, size, "an absolute path, or a list of one and its arguments");
+		return;
+	case SETTING_ENVIRONMENT:
+		snprintf(text, size, "a list of \"KEY=VALUE\"");
+		return;
+	case SETTING_TEXT:
+	case SETTING_REPLY:
+		snprintf(text, size, "a text");
+		return;
+	case SETTING_LISTEN:
+		snprintf(text, size, "an address, or a list of addresses");
+		return;
+	case SETTING_BACKENDS:
+		snprintf(text, size, "an address, a list of addresses, or a list of { address = ...; }");
+		return;
+	case SETTING_NAME:
+		snprintf(text, size, "at most %d letters, digits, \".\", \"_\", \"-\"", SERVICE_NAME_SIZE - 1);
+		return;
+	case SETTING_KEEPALIVE:
+		snprintf(text, size, "a group { idle; interval; count; }, or false");
+		return;
+	case SETTING_GROUP:
+		snprintf(text, size, "a group { ... }");
+		return;
+	case SETTING_SERVICES:
+		snprintf(text, size, "a list of groups ( { ... }, { ... } )");
+		return;
+	}
+}
+
+static void print_group(FILE *to, const char *prefix, const struct setting *group)
+{
+	char path[128], what[200];
+	const char *value;
+	bool defaults;
+
+	for (const struct setting *s = group; s->name; s++) {
+		snprintf(path, sizeof path, "%s%s%s", prefix, prefix[0] ? "." : "", s->name);
+		setting_describe(s, what, sizeof what);
+		value = !s->value ? "-" : s->value[0] != '\0' ? s->value : "(must be given)";
+		/* What may stand in defaults is listed once, where it belongs. */
+		defaults = strcmp(path, "defaults") == 0;
+		if (s->kind != SETTING_GROUP || defaults)
+			fprintf(to, "%s\t%s\t%s\t%s\n", path, what, value, s->meaning);
+		if (s->settings && !defaults)
+			print_group(to, path, s->settings);
+	}
+}
+
+void settings_print(FILE *to)
+{
+	print_group(to, "", settings_top);
+}

@@ -1,0 +1,23 @@
+/* A hook as it was ordered by the config that its session began under: copied, so that neither a reload nor a restart takes it away.
+ * Owner: whoever copied it; ends by hook_order_fini. */
+#ifndef STEWARD_HOOK_ORDER_H
+#define STEWARD_HOOK_ORDER_H
+#include "steward/config/config.h"
+
+struct hook_order {
+	char **command;     /* NULL: there is no such hook */
+	char **environment; /* its own, or NULL */
+	char *directory;
+	int umask;          /* -1: as ours */
+	uint32_t timeout_ms;
+};
+
+/* 0 or -ENOMEM, *ret then being empty. */
+int hook_order_copy(struct hook_order *ret, const struct hook_config *from, const char *state_directory);
+void hook_order_fini(struct hook_order *order);
+
+/* NULL-terminated lists of strings. NULL stays NULL. */
+int string_list_copy(char ***ret, char *const *from);
+void string_list_free(char **list);
+
+#endif

@@ -1,0 +1,157 @@
+/* The first part of a lease's life: until its acquire has said whether it is held, or its turn to ask has passed. */
+#include "steward/hook/answer.h"
+#include "steward/lease/set.h"
+#include "steward/log/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+static void on_write_late(uv_timer_t *timer)
+{
+	struct lease *lease = timer->data;
+	int error = store_error(lease->leases->store);
+	LEASE_LOG(lease, LOG_ERR, "its lease could not be written within the hook's timeout: %s",
+		error ? strerror(-error) : "the disk is slow");
+	if (lease->phase == PHASE_OPENING) {
+		lease_go_without(lease, WHO_SYSTEM, HOW_FAILED, error ? -error : ETIMEDOUT);
+		lease_leave(lease);
+	} else if (lease->phase == PHASE_CONFIRMING) {
+		lease_refuse(lease, WHO_SYSTEM, HOW_FAILED, error ? -error : ETIMEDOUT);
+		lease_release(lease);
+	}
+}
+
+static void confirm(struct lease *lease)
+{
+	lease->record.state = LEASE_HELD;
+	lease_set_phase(lease, PHASE_CONFIRMING);
+	lease_save(lease);
+	uv_timer_start(&lease->timer, on_write_late, lease->acquire.timeout_ms, 0);
+}
+
+static void acquired(struct lease *lease, const struct hook_result *result)
+{
+	struct hook_answer answer;
+	char *bad;
+	int r = hook_answer_parse(&answer, result->output, &bad);
+	if (r == -ENOMEM)
+		lease_must(NULL);
+	string_list_free(lease->record.variables);
+	lease->record.variables = NULL;
+	if (string_list_copy(&lease->record.variables, answer.count ? answer.variables : NULL))
+		lease_must(NULL);
+	lease->record.route = answer.route;
+	if (answer.ignored)
+		LEASE_LOG(lease, LOG_WARNING,
+			"acquire hook: %zu lines of its output ignored, the first: \"%s\" (would be right: KEY=VALUE, at most "
+			"%d)",
+			answer.ignored, answer.ignored_line, HOOK_VARIABLES_MAX);
+	if (result->output_cut)
+		LEASE_LOG(lease, LOG_WARNING, "acquire hook: output beyond %d bytes ignored", HOOK_OUTPUT_MAX);
+	if (r) {
+		LEASE_LOG(lease, LOG_ERR,
+			"acquire hook: backend=%s is no numeric address (would be right: 192.0.2.1:80, [2001:db8::1]:80)", bad);
+		lease_refuse(lease, WHO_HOOK, HOW_FAILED, 0);
+	}
+	free(bad);
+	hook_answer_fini(&answer);
+
+	if (lease->over)
+		lease_release(lease);
+	else
+		confirm(lease);
+}
+
+static void on_acquire_end(void *context, const struct hook_result *result)
+{
+	struct lease *lease = context;
+	lease->record.hook = (struct process_group){0};
+	lease_drop_hook(lease);
+	if (lease->phase == PHASE_OPENING) {
+		/* Killed at the gate by someone else: nothing ran. */
+		LEASE_LOG(lease, LOG_ERR, "acquire hook ended before it ran");
+		lease_go_without(lease, WHO_HOOK, HOW_FAILED, 0);
+		lease_leave(lease);
+		return;
+	}
+	if (result->outcome == HOOK_EXITED && !result->value) {
+		acquired(lease, result);
+		return;
+	}
+
+	char text[512];
+	lease_describe(text, sizeof text, lease, HOOK_ACQUIRE, result);
+	if (result->outcome == HOOK_EXITED || result->outcome == HOOK_NOT_RUN) {
+		bool ran = result->outcome == HOOK_EXITED;
+		LEASE_LOG(lease, ran ? LOG_NOTICE : LOG_WARNING, "acquire hook %s: not held", text);
+		lease_go_without(lease, WHO_HOOK, ran ? HOW_REFUSED : HOW_FAILED, ran ? 0 : result->value);
+		lease_leave(lease);
+		return;
+	}
+	LEASE_LOG(lease, LOG_ERR, "acquire hook %s: unknown whether it took anything; release runs to make sure", text);
+	lease->record.unknown = true;
+	if (lease->allow_on_error && !lease->over) {
+		confirm(lease);
+		return;
+	}
+	lease_refuse(lease, WHO_HOOK, result->outcome == HOOK_TIMED_OUT ? HOW_TIMEOUT : HOW_FAILED, 0);
+	lease_release(lease);
+}
+
+static const struct hook_callbacks acquire_callbacks = {lease_on_hook_line, on_acquire_end};
+
+static void open_row(struct lease *lease, enum lease_state state, uint32_t patience_ms)
+{
+	lease->record.state = state;
+	lease_set_phase(lease, PHASE_OPENING);
+	lease_save(lease);
+	uv_timer_start(&lease->timer, on_write_late, patience_ms, 0);
+}
+
+void lease_acquire_turn(struct lease *lease)
+{
+	if (lease->leases->stopping) {
+		lease_refuse_shutdown(lease);
+		return;
+	}
+	int r = lease_start_hook(lease, HOOK_ACQUIRE, &acquire_callbacks);
+	if (r) {
+		LEASE_LOG(lease, LOG_ERR, "acquire hook could not be started: %s", strerror(-r));
+		lease_go_without(lease, WHO_HOOK, HOW_FAILED, -r);
+		lease_leave(lease);
+		return;
+	}
+	open_row(lease, LEASE_ACQUIRING, lease->acquire.timeout_ms);
+}
+
+void lease_wait(struct lease *lease, struct lease *predecessor)
+{
+	assert(!predecessor->successor);
+	lease->predecessor = predecessor;
+	predecessor->successor = lease;
+	lease_set_phase(lease, PHASE_BEHIND);
+}
+
+void lease_begin(struct lease *lease)
+{
+	if (!lease->acquire.command) {
+		open_row(lease, LEASE_HELD, lease->record.release.timeout_ms);
+		return;
+	}
+	lease_set_phase(lease, PHASE_QUEUED);
+	struct hook_line *line = lease_must(leases_line(lease->leases, lease->record.session.service, HOOK_ACQUIRE));
+	int r = hook_line_join(line, &lease->turn, lease->acquire_queue);
+	if (r > 0) {
+		lease_acquire_turn(lease);
+	} else if (r < 0) {
+		LEASE_LOG(lease, LOG_WARNING,
+			"refused: %" PRIu32 " acquire hooks run and %" PRIu32 " wait already (see concurrency and queue)",
+			line->running, line->waiting);
+		lease_refuse(lease, WHO_HOOK, HOW_LIMIT, 0);
+		lease_leave(lease);
+	}
+}

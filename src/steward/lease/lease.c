@@ -1,0 +1,372 @@
+#include "steward/lease/set.h"
+
+#include "steward/log/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <syslog.h>
+
+void lease_set_phase(struct lease *lease, enum lease_phase phase)
+{
+	enum lease_phase from = lease->phase;
+	lease->phase = phase;
+	leases_phase_changed(lease->leases, from, phase);
+}
+
+/* Out of memory a steward ends at once: all that matters is in the store, and its successor finds it there. */
+void *lease_must(void *memory)
+{
+	if (!memory) {
+		log_line(LOG_CRIT, "out of memory");
+		abort();
+	}
+	return memory;
+}
+
+void lease_save(struct lease *lease)
+{
+	lease->record.fence = lease->item.fence;
+	store_write(lease->leases->store, &lease->item, lease_must(lease_record_encode(&lease->record)));
+}
+
+static void on_turn(struct hook_turn *turn)
+{
+	struct lease *lease = (struct lease *)((char *)turn - offsetof(struct lease, turn));
+	if (lease->phase == PHASE_QUEUED)
+		lease_acquire_turn(lease);
+	else
+		lease_release_turn(lease);
+}
+
+void lease_init(struct lease *lease, struct leases *leases)
+{
+	lease->leases = leases;
+	lease->phase = PHASE_LOADED;
+	lease->turn.on_turn = on_turn;
+	uv_timer_init(leases->loop, &lease->timer);
+	lease->timer.data = lease;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct lease *lease = handle->data;
+	lease_record_fini(&lease->record);
+	hook_order_fini(&lease->acquire);
+	free(lease);
+}
+
+void lease_drop_hook(struct lease *lease)
+{
+	if (lease->hook)
+		hook_close(lease->hook);
+	lease->hook = NULL;
+	hook_line_leave(&lease->turn);
+}
+
+void lease_close(struct lease *lease)
+{
+	if (lease->hook)
+		hook_close(lease->hook);
+	uv_close((uv_handle_t *)&lease->timer, on_closed);
+}
+
+static void give(struct lease *lease, const struct message_verdict *verdict)
+{
+	if (lease->wanted)
+		leases_owe_verdict(lease->leases, &lease->record.key, verdict);
+	lease->wanted = false;
+}
+
+void lease_refuse(struct lease *lease, enum who who, enum how how, int error)
+{
+	struct message_verdict verdict = {
+		.id = lease->record.key.id,
+		.slot = lease->record.key.slot,
+		.verdict = VERDICT_REFUSE,
+		.reason = {.who = (uint8_t)who, .how = (uint8_t)how, .state = SLOT_ACQUIRING, .error = error},
+	};
+	/* Until the session's own end is told, this is why. */
+	if (!lease->record.ended)
+		lease->record.session.reason = verdict.reason;
+	lease->over = true;
+	give(lease, &verdict);
+}
+
+void lease_go(struct lease *lease, uint64_t fence)
+{
+	struct message_verdict verdict = {
+		.id = lease->record.key.id,
+		.slot = lease->record.key.slot,
+		.verdict = VERDICT_GO,
+		.fence = fence,
+		.route = lease->record.route,
+	};
+	give(lease, &verdict);
+}
+
+/* Nothing ran, or it said that it took nothing. */
+void lease_go_without(struct lease *lease, enum who who, enum how how, int error)
+{
+	if (!lease->allow_on_error || lease->over) {
+		lease_refuse(lease, who, how, error);
+		return;
+	}
+	LEASE_LOG(lease, LOG_NOTICE, "goes on without a lease (on_error = \"allow\")");
+	lease_go(lease, 0);
+	lease->over = true;
+}
+
+static void pay_end(struct lease *lease)
+{
+	if (lease->end_owed)
+		leases_owe_durable(lease->leases, &lease->record.key);
+	lease->end_owed = false;
+}
+
+void lease_unlink_predecessor(struct lease *lease)
+{
+	if (lease->predecessor)
+		lease->predecessor->successor = NULL;
+	lease->predecessor = NULL;
+}
+
+static void lease_gone(struct lease *lease)
+{
+	assert(store_idle(&lease->item) && !lease->hook);
+	pay_end(lease);
+	lease_unlink_predecessor(lease);
+	struct lease *successor = lease->successor;
+	lease_set_phase(lease, PHASE_GONE);
+	leases_forget(lease->leases, lease);
+	uv_timer_stop(&lease->timer);
+	uv_close((uv_handle_t *)&lease->timer, on_closed);
+	if (successor) {
+		successor->predecessor = NULL;
+		lease_begin(successor);
+	}
+}
+
+/* There is nothing to give back: its row goes, if it has one. */
+void lease_leave(struct lease *lease)
+{
+	uv_timer_stop(&lease->timer);
+	lease_drop_hook(lease);
+	if (!lease->item.asked || store_withdraw(lease->leases->store, &lease->item)) {
+		lease_gone(lease);
+		return;
+	}
+	lease_set_phase(lease, PHASE_LEAVING);
+	store_write(lease->leases->store, &lease->item, NULL);
+}
+
+void lease_on_hook_line(void *context, const char *line)
+{
+	struct lease *lease = context;
+	LEASE_LOG(lease, LOG_INFO, "%s hook: %s", lease->phase == PHASE_ACQUIRING ? "acquire" : "release", line);
+}
+
+int lease_start_hook(struct lease *lease, enum hook_event event, const struct hook_callbacks *callbacks)
+{
+	const struct hook_order *order = event == HOOK_ACQUIRE ? &lease->acquire : &lease->record.release;
+	struct hook_facts facts = {
+		.event = event,
+		.fence = lease->item.fence,
+		.session = &lease->record.session,
+		.environment = order->environment,
+		.variables = lease->record.variables,
+		.attempt = event == HOOK_ACQUIRE ? 1 : lease->record.attempts,
+		.recovered = lease->record.recovered,
+		.unknown = lease->record.unknown,
+	};
+	struct hook_environment environment;
+	hook_environment_init(&environment);
+	hook_environment_fill(&environment, &facts);
+	int r = -ENOMEM;
+	if (!environment.failed) {
+		struct hook_program program = {
+			.command = order->command,
+			.environment = environment.list,
+			.directory = order->directory,
+			.umask = order->umask,
+			.timeout_ms = order->timeout_ms,
+		};
+		r = hook_start(&lease->hook, lease->leases->loop, &program, event == HOOK_ACQUIRE, callbacks, lease);
+	}
+	hook_environment_fini(&environment);
+	if (!r)
+		lease->record.hook = *hook_group(lease->hook);
+	return r;
+}
+
+/* What is to be told of how a hook ended, otherwise than well. */
+void lease_describe(char *text, size_t size, const struct lease *lease, enum hook_event event, const struct hook_result *result)
+{
+	const struct hook_order *order = event == HOOK_ACQUIRE ? &lease->acquire : &lease->record.release;
+	switch (result->outcome) {
+	case HOOK_EXITED:
+		snprintf(text, size, "exited with %d%s", result->value, result->value == EX_TEMPFAIL ? " (busy)" : "");
+		break;
+	case HOOK_SIGNALED:
+		snprintf(text, size, "was killed by signal %d", result->value);
+		break;
+	case HOOK_TIMED_OUT:
+		snprintf(text, size, "took longer than its timeout of %" PRIu32 " ms", order->timeout_ms);
+		break;
+	case HOOK_NOT_RUN:
+		snprintf(text, size, "could not be run: %s: %s (in directory %s)", order->command[0], strerror(result->value),
+			order->directory);
+		break;
+	}
+}
+
+static void become_held(struct lease *lease)
+{
+	uv_timer_stop(&lease->timer);
+	if (lease->over) {
+		lease_release(lease);
+		return;
+	}
+	lease_set_phase(lease, PHASE_HELD);
+	lease_go(lease, lease->item.fence);
+}
+
+void lease_answer_held(struct lease *lease)
+{
+	lease->wanted = true;
+	lease_go(lease, lease->item.fence);
+}
+
+void lease_hold(struct lease *lease)
+{
+	lease_set_phase(lease, PHASE_HELD);
+	if (lease->record.state == LEASE_HELD && !lease->record.hook.pid)
+		return;
+	lease->record.state = LEASE_HELD;
+	lease->record.hook = (struct process_group){0};
+	lease_save(lease);
+}
+
+void lease_cancel(struct lease *lease)
+{
+	lease->wanted = false;
+	switch (lease->phase) {
+	case PHASE_BEHIND:
+	case PHASE_QUEUED:
+	case PHASE_OPENING:
+		lease->over = true;
+		lease_leave(lease);
+		break;
+	case PHASE_ACQUIRING:
+	case PHASE_CONFIRMING:
+		lease->over = true;
+		break;
+	case PHASE_HELD: /* a verdict may be on its way: the session's end will tell */
+	case PHASE_LOADED:
+	case PHASE_ENDING:
+	case PHASE_TURN:
+	case PHASE_STARTING:
+	case PHASE_RELEASING:
+	case PHASE_BACKOFF:
+	case PHASE_LEAVING:
+	case PHASE_GONE:
+		break;
+	}
+}
+
+/* The addresses came from the socket when it was accepted; what a ledger says of them is but a claim. */
+static void note_end(struct lease *lease, const struct session_record *record, bool recovered)
+{
+	struct session_record ended = *record;
+	ended.client = lease->record.session.client;
+	ended.local = lease->record.session.local;
+	memcpy(ended.service, lease->record.session.service, sizeof ended.service);
+	lease->record.session = ended;
+	lease->record.ended = true;
+	lease->record.recovered = recovered;
+}
+
+void lease_end(struct lease *lease, const struct session_record *record, bool recovered)
+{
+	lease->wanted = false;
+	lease->end_owed = true;
+	bool first = !lease->record.ended;
+	switch (lease->phase) {
+	case PHASE_BEHIND:
+	case PHASE_QUEUED:
+	case PHASE_OPENING:
+		lease->over = true;
+		pay_end(lease); /* nothing ran */
+		lease_leave(lease);
+		return;
+	case PHASE_ACQUIRING:
+	case PHASE_CONFIRMING:
+	case PHASE_HELD:
+	case PHASE_ENDING:
+	case PHASE_TURN:
+	case PHASE_BACKOFF:
+		break;
+	case PHASE_LOADED:
+	case PHASE_STARTING:
+	case PHASE_RELEASING:
+	case PHASE_LEAVING:
+	case PHASE_GONE:
+		pay_end(lease); /* its release is under way, and its row says so */
+		return;
+	}
+	lease->over = true;
+	if (first) {
+		note_end(lease, record, recovered);
+		if (lease->phase == PHASE_HELD)
+			lease_set_phase(lease, PHASE_ENDING);
+		lease_save(lease);
+	} else if (store_idle(&lease->item)) {
+		pay_end(lease);
+	}
+}
+
+void lease_on_durable(struct lease *lease)
+{
+	if (!store_idle(&lease->item))
+		return; /* something newer is on its way */
+	pay_end(lease);
+	switch (lease->phase) {
+	case PHASE_OPENING:
+		if (!lease->hook) {
+			become_held(lease);
+		} else {
+			uv_timer_stop(&lease->timer);
+			lease_set_phase(lease, PHASE_ACQUIRING);
+			hook_open(lease->hook);
+		}
+		break;
+	case PHASE_CONFIRMING:
+		become_held(lease);
+		break;
+	case PHASE_ENDING:
+		lease_release(lease);
+		break;
+	case PHASE_STARTING:
+		lease_set_phase(lease, PHASE_RELEASING);
+		hook_open(lease->hook);
+		break;
+	case PHASE_LEAVING:
+		lease_gone(lease);
+		break;
+	case PHASE_LOADED:
+	case PHASE_BEHIND:
+	case PHASE_QUEUED:
+	case PHASE_ACQUIRING:
+	case PHASE_HELD:
+	case PHASE_TURN:
+	case PHASE_RELEASING:
+	case PHASE_BACKOFF:
+	case PHASE_GONE:
+		break;
+	}
+}

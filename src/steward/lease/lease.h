@@ -1,0 +1,96 @@
+/* One lease, from being asked for until its row is gone. Known to this folder only.
+ *
+ *   BEHIND ► QUEUED ► OPENING ► ACQUIRING ► CONFIRMING ► HELD ► ENDING ► TURN ► STARTING ► RELEASING ► LEAVING ► gone
+ *                        │          │            └───── over ──────────────┤▲                 │ failed   ▲
+ *                        │          ├ unknown ─────────────────────────────┘└──── BACKOFF ◄───┘          │
+ *                        └──────────┴ not held ────────────────────────────────────────────────────────────┘
+ *
+ * OPENING, CONFIRMING, ENDING, STARTING and LEAVING wait for the store: what follows them happens only once the row says so. The
+ * struct belongs to its struct leases and is freed once its row is gone, or when that ends. */
+#ifndef STEWARD_LEASE_LEASE_H
+#define STEWARD_LEASE_LEASE_H
+#include "steward/hook/hook.h"
+#include "steward/hook/environment.h"
+#include "steward/hook/line.h"
+#include "steward/lease/leases.h"
+#include "steward/lease/record.h"
+#include "steward/log/log.h"
+#include "steward/lease/store.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+enum lease_phase {
+	PHASE_LOADED,     /* read from the store, not judged yet */
+	PHASE_BEHIND,     /* an earlier lease of its session is being released first */
+	PHASE_QUEUED,     /* waits for its turn to run acquire */
+	PHASE_OPENING,    /* its row is being written, its acquire waits at the gate */
+	PHASE_ACQUIRING,
+	PHASE_CONFIRMING, /* taken; that is being written */
+	PHASE_HELD,
+	PHASE_ENDING,     /* its session is over; that is being written */
+	PHASE_TURN,       /* waits for its turn to run release */
+	PHASE_STARTING,   /* its row is being written, its release waits at the gate */
+	PHASE_RELEASING,
+	PHASE_BACKOFF,    /* release failed: again later */
+	PHASE_LEAVING,    /* its row is being removed */
+	PHASE_GONE,
+};
+
+struct lease {
+	struct leases *leases;
+	enum lease_phase phase;
+	struct lease_record record;
+	struct hook_order acquire;
+	uint32_t acquire_queue;
+	bool allow_on_error;
+	bool wanted;       /* a verdict is owed */
+	bool over;         /* no longer to be held: its session is over, or does not want it */
+	bool end_owed;     /* on_end_durable is to be called once the row says what it says now */
+	uint32_t failures; /* releases failed since we started */
+	struct store_item item;
+	struct hook *hook;
+	struct hook_turn turn;
+	uv_timer_t timer;
+	struct lease *successor, *predecessor; /* who is BEHIND this one; whom this one is BEHIND */
+	struct lease *next, *previous; /* in leases.all */
+	struct lease *next_in_bucket;
+};
+
+void lease_init(struct lease *lease, struct leases *leases);
+void lease_begin(struct lease *lease);                       /* a new one, with nothing before it */
+void lease_wait(struct lease *lease, struct lease *predecessor);
+void lease_on_durable(struct lease *lease);
+void lease_save(struct lease *lease);
+void lease_answer_held(struct lease *lease);                 /* asked again while it is held */
+void lease_cancel(struct lease *lease);
+void lease_end(struct lease *lease, const struct session_record *record, bool recovered);
+void lease_hold(struct lease *lease);                        /* LOADED, and its session lives */
+void lease_release(struct lease *lease);
+void lease_retry_now(struct lease *lease);                   /* BACKOFF */
+void lease_refuse_shutdown(struct lease *lease);             /* BEHIND, QUEUED */
+void lease_close(struct lease *lease);                       /* whatever it does; freed when its handles are closed */
+
+/* Steps that its parts share (acquire.c, release.c). */
+#define LEASE_LOG(lease, priority, ...)                                                                                          \
+	log_session_line(priority, (lease)->record.session.service, (lease)->record.key.id, __VA_ARGS__)
+void *lease_must(void *memory); /* ends the process if it is NULL */
+void lease_set_phase(struct lease *lease, enum lease_phase phase);
+void lease_go(struct lease *lease, uint64_t fence);
+void lease_refuse(struct lease *lease, enum who who, enum how how, int error);
+void lease_go_without(struct lease *lease, enum who who, enum how how, int error); /* or refuse, as on_error says */
+void lease_leave(struct lease *lease);
+void lease_unlink_predecessor(struct lease *lease);
+void lease_acquire_turn(struct lease *lease);
+void lease_release_turn(struct lease *lease);
+
+/* Starts a hook of this lease, at its gate. 0 or -errno. */
+int lease_start_hook(struct lease *lease, enum hook_event event, const struct hook_callbacks *callbacks);
+void lease_drop_hook(struct lease *lease); /* also its place in the line */
+void lease_on_hook_line(void *context, const char *line);
+
+/* How it ended, otherwise than well, for people. */
+void lease_describe(char *text, size_t size, const struct lease *lease, enum hook_event event, const struct hook_result *result);
+
+#endif

@@ -1,0 +1,450 @@
+#include "steward/lease/leases.h"
+
+#include "steward/lease/set.h"
+#include "steward/log/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+enum {
+	CONCURRENCY_UNCONFIGURED = 32, /* of releases of a service that is no longer in the config */
+};
+
+/* ---- what is owed ---- */
+
+static void on_answers(uv_timer_t *timer)
+{
+	struct leases *leases = timer->data;
+	struct answer *answer;
+	while ((answer = leases->answers)) {
+		leases->answers = answer->next;
+		if (!leases->answers)
+			leases->answers_end = &leases->answers;
+		if (answer->durable)
+			leases->callbacks->on_end_durable(leases->context, &answer->key);
+		else
+			leases->callbacks->on_verdict(leases->context, &answer->key, &answer->verdict);
+		free(answer);
+	}
+	if (leases->stopping && !leases->busy && !leases->stopped_told) {
+		leases->stopped_told = true;
+		leases->callbacks->on_stopped(leases->context);
+	}
+}
+
+static void wake(struct leases *leases)
+{
+	if (!uv_is_active((uv_handle_t *)&leases->answer_timer))
+		uv_timer_start(&leases->answer_timer, on_answers, 0, 0);
+}
+
+static void owe(struct leases *leases, const struct answer *what)
+{
+	struct answer *answer = malloc(sizeof *answer);
+	if (!answer) {
+		/* Its asker says it again after a while, or when we have started anew. */
+		log_line(LOG_ERR, "out of memory: an answer to a relay is lost");
+		return;
+	}
+	*answer = *what;
+	answer->next = NULL;
+	*leases->answers_end = answer;
+	leases->answers_end = &answer->next;
+	wake(leases);
+}
+
+void leases_owe_verdict(struct leases *leases, const struct session_key *key, const struct message_verdict *verdict)
+{
+	owe(leases, &(struct answer){.key = *key, .verdict = *verdict});
+}
+
+void leases_owe_durable(struct leases *leases, const struct session_key *key)
+{
+	owe(leases, &(struct answer){.durable = true, .key = *key});
+}
+
+/* ---- what leases ask of us ---- */
+
+static bool is_busy(enum lease_phase phase)
+{
+	switch (phase) {
+	case PHASE_LOADED:
+	case PHASE_HELD:
+	case PHASE_BACKOFF:
+	case PHASE_GONE:
+		return false;
+	case PHASE_BEHIND:
+	case PHASE_QUEUED:
+	case PHASE_OPENING:
+	case PHASE_ACQUIRING:
+	case PHASE_CONFIRMING:
+	case PHASE_ENDING:
+	case PHASE_TURN:
+	case PHASE_STARTING:
+	case PHASE_RELEASING:
+	case PHASE_LEAVING:
+		break;
+	}
+	return true;
+}
+
+void leases_phase_changed(struct leases *leases, enum lease_phase from, enum lease_phase to)
+{
+	leases->busy += is_busy(to);
+	leases->busy -= is_busy(from);
+	if (leases->stopping && !leases->busy)
+		wake(leases);
+}
+
+static uint32_t configured_concurrency(const struct leases *leases, const char *service, enum hook_event event)
+{
+	const struct service_config *config = leases->config ? config_service(leases->config, service) : NULL;
+	if (!config)
+		return CONCURRENCY_UNCONFIGURED;
+	const struct hook_config *hook = event == HOOK_ACQUIRE ? &config->acquire : &config->release;
+	return hook->command && hook->concurrency ? hook->concurrency : CONCURRENCY_UNCONFIGURED;
+}
+
+struct hook_line *leases_line(struct leases *leases, const char *service, enum hook_event event)
+{
+	struct service_lines *lines = leases->lines;
+	while (lines && strcmp(lines->service, service))
+		lines = lines->next;
+	if (!lines) {
+		if (!(lines = calloc(1, sizeof *lines)))
+			return NULL;
+		snprintf(lines->service, sizeof lines->service, "%s", service);
+		lines->line[HOOK_ACQUIRE].concurrency = configured_concurrency(leases, service, HOOK_ACQUIRE);
+		lines->line[HOOK_RELEASE].concurrency = configured_concurrency(leases, service, HOOK_RELEASE);
+		lines->next = leases->lines;
+		leases->lines = lines;
+	}
+	return &lines->line[event];
+}
+
+/* ---- the lists ---- */
+
+static struct lease **bucket_of(struct leases *leases, uint64_t id)
+{
+	return &leases->bucket[(id * 0x9e3779b97f4a7c15u) >> 50];
+}
+
+struct lease *leases_add(struct leases *leases, const struct session_key *key)
+{
+	struct lease *lease = calloc(1, sizeof *lease);
+	if (!lease)
+		return NULL;
+	lease_init(lease, leases);
+	lease->record.key = *key;
+	lease->next = leases->all;
+	if (leases->all)
+		leases->all->previous = lease;
+	leases->all = lease;
+	struct lease **bucket = bucket_of(leases, key->id);
+	lease->next_in_bucket = *bucket;
+	*bucket = lease;
+	return lease;
+}
+
+void leases_forget(struct leases *leases, struct lease *lease)
+{
+	*(lease->previous ? &lease->previous->next : &leases->all) = lease->next;
+	if (lease->next)
+		lease->next->previous = lease->previous;
+	struct lease **at = bucket_of(leases, lease->record.key.id);
+	while (*at != lease)
+		at = &(*at)->next_in_bucket;
+	*at = lease->next_in_bucket;
+}
+
+static bool same_session(const struct lease *lease, const struct leases *leases, const struct session_key *key)
+{
+	const struct session_key *mine = &lease->record.key;
+	return lease->record.tree == leases->tree && mine->id == key->id && mine->slot == key->slot &&
+	       mine->relay == key->relay && mine->incarnation == key->incarnation;
+}
+
+/* The newest: they are put in at the front. */
+struct lease *leases_find(struct leases *leases, const struct session_key *key)
+{
+	struct lease *lease = *bucket_of(leases, key->id);
+	while (lease && !same_session(lease, leases, key))
+		lease = lease->next_in_bucket;
+	return lease;
+}
+
+/* ---- the store ---- */
+
+static void on_durable(void *context, struct store_item *item)
+{
+	(void)context;
+	lease_on_durable((struct lease *)((char *)item - offsetof(struct lease, item)));
+}
+
+static void on_lost(void *context)
+{
+	struct leases *leases = context;
+	for (struct lease *lease = leases->all; lease; lease = lease->next)
+		if (lease->item.asked && lease->phase != PHASE_LEAVING)
+			lease_save(lease);
+}
+
+static const struct store_callbacks store_callbacks = {on_durable, on_lost};
+
+static void on_row(void *context, uint64_t fence, const char *text)
+{
+	struct leases *leases = context;
+	struct lease_record record;
+	int r = lease_record_decode(&record, text);
+	struct lease *lease = r ? NULL : leases_add(leases, &record.key);
+	if (!lease) {
+		/* It stays in the store, for a person or for a version that can read it. */
+		log_line(LOG_ERR, "%s/leases.db: lease %" PRIx64 " cannot be read (%s); what it holds must be given back by hand",
+			leases->state_directory, fence, r == -EINVAL ? "not in a form that is known" : "out of memory");
+		if (!r)
+			lease_record_fini(&record);
+		return;
+	}
+	lease->record = record;
+	lease->record.fence = lease->item.fence = fence;
+	lease->item.asked = lease->item.durable = 1;
+}
+
+/* ---- beginning ---- */
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	struct leases *leases = handle->data;
+	if (--leases->handles)
+		return;
+	free(leases->state_directory);
+	free(leases);
+}
+
+int leases_new(struct leases **ret, uv_loop_t *loop, const char *state_directory, uint64_t tree,
+	const struct lease_callbacks *callbacks, void *context, char error[MESSAGE_TEXT_SIZE])
+{
+	struct leases *leases = calloc(1, sizeof *leases);
+	if (!leases || !(leases->state_directory = strdup(state_directory))) {
+		free(leases);
+		snprintf(error, MESSAGE_TEXT_SIZE, "out of memory");
+		return -ENOMEM;
+	}
+	leases->loop = loop;
+	leases->callbacks = callbacks;
+	leases->context = context;
+	leases->tree = tree;
+	leases->answers_end = &leases->answers;
+	int r = store_open(&leases->store, loop, state_directory, &store_callbacks, leases, error);
+	if (r) {
+		free(leases->state_directory);
+		free(leases);
+		return r;
+	}
+	uv_timer_init(loop, &leases->answer_timer);
+	leftover_groups_init(&leases->leftover, loop);
+	leases->answer_timer.data = leases->leftover.timer.data = leases;
+	leases->handles = 2;
+	if ((r = store_load(leases->store, on_row, leases))) {
+		snprintf(error, MESSAGE_TEXT_SIZE, "%.100s/leases.db: cannot be read: %s", state_directory, strerror(-r));
+		leases_free(leases);
+		return r;
+	}
+	*ret = leases;
+	return 0;
+}
+
+void leases_configure(struct leases *leases, const struct config *config)
+{
+	leases->config = config;
+	for (struct service_lines *lines = leases->lines; lines; lines = lines->next) {
+		hook_line_limit(&lines->line[HOOK_ACQUIRE], configured_concurrency(leases, lines->service, HOOK_ACQUIRE));
+		hook_line_limit(&lines->line[HOOK_RELEASE], configured_concurrency(leases, lines->service, HOOK_RELEASE));
+	}
+}
+
+/* ---- what relays ask ---- */
+
+static void answer_at_once(
+	struct leases *leases, const struct session_key *key, enum verdict verdict, enum who who, enum how how, int error)
+{
+	leases_owe_verdict(leases, key,
+		&(struct message_verdict){
+			.id = key->id,
+			.slot = key->slot,
+			.verdict = verdict,
+			.reason = {.who = (uint8_t)who,
+				.how = (uint8_t)how,
+				.state = verdict == VERDICT_GO ? 0 : SLOT_ACQUIRING,
+				.error = error},
+		});
+}
+
+/* True: dealt with by a lease that there is. Otherwise *predecessor is what must be given back first, or NULL. */
+static bool acquire_known(struct leases *leases, const struct session_key *key, struct lease **predecessor)
+{
+	struct lease *lease = leases_find(leases, key);
+	*predecessor = lease;
+	if (!lease)
+		return false;
+	assert(lease->phase != PHASE_LOADED); /* leases_recover comes first */
+	switch (lease->phase) {
+	case PHASE_BEHIND:
+	case PHASE_QUEUED:
+	case PHASE_OPENING:
+	case PHASE_ACQUIRING:
+	case PHASE_CONFIRMING:
+		if (lease->over)
+			break;
+		lease->wanted = true;
+		return true;
+	case PHASE_HELD:
+		lease_answer_held(lease);
+		return true;
+	case PHASE_BACKOFF:
+		answer_at_once(leases, key, VERDICT_REFUSE, WHO_HOOK, HOW_FAILED, 0);
+		return true;
+	case PHASE_LOADED:
+	case PHASE_ENDING:
+	case PHASE_TURN:
+	case PHASE_STARTING:
+	case PHASE_RELEASING:
+	case PHASE_LEAVING:
+	case PHASE_GONE:
+		break;
+	}
+	return false;
+}
+
+void leases_acquire(
+	struct leases *leases, const struct session_key *key, const char *service, const struct session_record *record)
+{
+	struct lease *predecessor;
+	if (acquire_known(leases, key, &predecessor))
+		return;
+	const struct service_config *config = leases->config ? config_service(leases->config, service) : NULL;
+	if (leases->stopping || !config) {
+		if (!config)
+			log_session_line(LOG_WARNING, service, key->id, "refused: the service is no longer in the config");
+		answer_at_once(leases, key, VERDICT_REFUSE, WHO_SYSTEM, config ? HOW_SHUTDOWN : HOW_FAILED, 0);
+		return;
+	}
+	if (!config->acquire.command && !config->release.command) {
+		answer_at_once(leases, key, VERDICT_GO, WHO_NONE, HOW_NONE, 0);
+		return;
+	}
+	struct lease *lease = leases_add(leases, key);
+	if (!lease || hook_order_copy(&lease->acquire, &config->acquire, leases->state_directory) ||
+		hook_order_copy(&lease->record.release, &config->release, leases->state_directory)) {
+		log_line(LOG_CRIT, "out of memory");
+		abort(); /* what is half done is found in the store at the next start */
+	}
+	lease->acquire_queue = config->acquire.queue;
+	lease->allow_on_error = config->acquire.allow_on_error;
+	lease->wanted = true;
+	lease->record.tree = leases->tree;
+	lease->record.session = *record;
+	lease->record.session.id = key->id;
+	lease->record.session.reason = (struct reason){0};
+	snprintf(lease->record.session.service, sizeof lease->record.session.service, "%s", service);
+	lease->item.fence = store_next_fence(leases->store);
+	lease->record.session.fence = lease->item.fence;
+	if (predecessor)
+		lease_wait(lease, predecessor);
+	else
+		lease_begin(lease);
+}
+
+void leases_cancel(struct leases *leases, const struct session_key *key)
+{
+	struct lease *lease = leases_find(leases, key);
+	if (lease)
+		lease_cancel(lease);
+}
+
+void leases_end(struct leases *leases, const struct session_key *key, const struct session_record *record, bool recovered)
+{
+	struct lease *lease = leases_find(leases, key);
+	if (lease)
+		lease_end(lease, record, recovered);
+	else
+		leases_owe_durable(leases, key); /* it never had one, or that was given back already */
+}
+
+/* ---- the end ---- */
+
+void leases_stop(struct leases *leases)
+{
+	leases->stopping = true;
+	/* Refusing one can begin no other, but it is freed; so can what stands behind it. */
+	struct lease *lease = leases->all;
+	while (lease) {
+		struct lease *next = lease->next;
+		if (lease->phase == PHASE_BEHIND || lease->phase == PHASE_QUEUED)
+			lease_refuse_shutdown(lease);
+		lease = next;
+	}
+	for (lease = leases->all; lease; lease = lease->next)
+		lease_retry_now(lease);
+	wake(leases);
+}
+
+void leases_free(struct leases *leases)
+{
+	store_close(leases->store);
+	while (leases->all) {
+		struct lease *lease = leases->all;
+		leases_forget(leases, lease);
+		lease_close(lease);
+	}
+	while (leases->answers) {
+		struct answer *answer = leases->answers;
+		leases->answers = answer->next;
+		free(answer);
+	}
+	while (leases->lines) {
+		struct service_lines *lines = leases->lines;
+		leases->lines = lines->next;
+		free(lines);
+	}
+	uv_close((uv_handle_t *)&leases->answer_timer, on_handle_closed);
+	leftover_groups_close(&leases->leftover, on_handle_closed);
+}
+
+struct lease_counts leases_counts(const struct leases *leases)
+{
+	struct lease_counts counts = {0};
+	for (const struct lease *lease = leases->all; lease; lease = lease->next) {
+		switch (lease->phase) {
+		case PHASE_BEHIND:
+		case PHASE_QUEUED:
+		case PHASE_OPENING:
+		case PHASE_ACQUIRING:
+		case PHASE_CONFIRMING:
+			counts.acquiring++;
+			break;
+		case PHASE_HELD:
+			counts.held++;
+			break;
+		case PHASE_LOADED:
+		case PHASE_ENDING:
+		case PHASE_TURN:
+		case PHASE_STARTING:
+		case PHASE_RELEASING:
+		case PHASE_BACKOFF:
+			counts.releasing++;
+			counts.failed += lease->phase == PHASE_BACKOFF && lease->record.attempts >= LEASE_FAILED_AFTER;
+			break;
+		case PHASE_LEAVING:
+		case PHASE_GONE:
+			break;
+		}
+	}
+	return counts;
+}

@@ -1,0 +1,84 @@
+/* Leases: what a session holds while it lives, and the promise of exactly one release for every acquire.
+ *
+ * A lease is a row in the store (store.h) from before its acquire hook may run until after its release hook has succeeded.
+ *
+ *   new ─► ACQUIRING ─ exit 0 ─► HELD ─ session ended ─► RELEASING ─ exit 0 ─► gone
+ *             │ exit ≠ 0: not held: gone                    ▲   └ failed: again, later, for ever
+ *             └ signal, timeout, steward died: unknown ─────┘
+ *
+ * The roster (roster.h) says what relays ask; this answers through the callbacks below, from the loop, never from within the call.
+ * One struct leases a steward; it lives on the loop's thread and ends by leases_stop, then leases_free. */
+#ifndef STEWARD_LEASE_LEASES_H
+#define STEWARD_LEASE_LEASES_H
+#include "steward/config/config.h"
+#include "wire/ledger.h"
+#include "wire/message.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct leases;
+
+/* Which session: where it lives and who it is. */
+struct session_key {
+	uint32_t relay, incarnation, slot;
+	uint64_t id;
+};
+
+struct lease_callbacks {
+	/* Answer to leases_acquire, once. GO with the fence (0 where the service goes on without) and the route that the hook named, or REFUSE with the reason. */
+	void (*on_verdict)(void *context, const struct session_key *key, const struct message_verdict *verdict);
+	/* Answer to leases_end: that this session is over is durable (or it had no lease), its slot may be freed. */
+	void (*on_end_durable)(void *context, const struct session_key *key);
+	/* Nothing runs and nothing is due: what leases_stop waits for. */
+	void (*on_stopped)(void *context);
+};
+
+/* state_directory/leases.db is opened (and made); a corrupt one is set aside. tree: of this tree, from BEGIN.
+ * 0 or -errno with `error` telling people why. */
+int leases_new(struct leases **ret, uv_loop_t *loop, const char *state_directory, uint64_t tree,
+	const struct lease_callbacks *callbacks, void *context, char error[MESSAGE_TEXT_SIZE]);
+
+/* Every session that stands in a ledger and is not free, whatever its state; visit copies what it needs. */
+typedef void (*lease_each_live)(void *context,
+	void (*visit)(void *visitor, const struct session_key *key, const struct slot *slot), void *visitor);
+
+/* Ends the process groups of a predecessor's hooks (SIGTERM, then SIGKILL), and waits for them; then judges what it left. After every ledger
+ * of the tree is at hand and after leases_configure, before any other call. `lives` says whether that session still stands in a ledger (its slot
+ * copied to ret if so): what is held by no session is then released with TCPWARDEN_RECOVERED=1; what was being acquired is unknown and is
+ * released as such, and a client that still waits is served anew when it is asked for again. each_live (or NULL): sessions with a fence
+ * of which the store knows nothing, as after its loss, are put back. on_done: once, later, from the loop. */
+void leases_recover(struct leases *leases, bool (*lives)(void *context, const struct session_key *key, struct slot *ret),
+	lease_each_live each_live, void (*on_done)(void *context));
+
+/* The config in force; kept by reference until the next call. Running leases keep the release command they were acquired under. */
+void leases_configure(struct leases *leases, const struct config *config);
+
+/* The session waits for a lease. Asked twice, it is answered by what is already known or under way. client and local come from the socket itself. */
+void leases_acquire(struct leases *leases, const struct session_key *key, const char *service, const struct session_record *record);
+
+/* The client has gone, or will be refused: what runs is left to finish, and what it takes is released. No verdict is given any more. */
+void leases_cancel(struct leases *leases, const struct session_key *key);
+
+/* The session is over; record says how (leases_end also cancels). recovered: no relay said so, its processes are gone. */
+void leases_end(struct leases *leases, const struct session_key *key, const struct session_record *record, bool recovered);
+
+/* No new hooks but releases; calls on_stopped when all that can be released has been. What failed stays in the store for the next start. */
+void leases_stop(struct leases *leases);
+
+/* Its handles close in the loop's next turns, and what is left of it is freed then. Hooks that run go on alone, as after our death. */
+void leases_free(struct leases *leases);
+
+/* For `leases` and `status` of the control socket. */
+struct lease_counts {
+	uint64_t acquiring, held, releasing;
+	uint64_t failed; /* of which release has failed LEASE_FAILED_AFTER times or more; tried on */
+};
+enum { LEASE_FAILED_AFTER = 10 };
+struct lease_counts leases_counts(const struct leases *leases);
+
+/* The text of a lease's id: its fence in hexadecimal. */
+void lease_format(uint64_t fence, char text[24]);
+
+#endif

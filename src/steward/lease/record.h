@@ -1,0 +1,33 @@
+/* What the store keeps of a lease: all that a later steward needs to judge and release it without the config of that time.
+ * Owner: struct lease; ends by lease_record_fini. */
+#ifndef STEWARD_LEASE_RECORD_H
+#define STEWARD_LEASE_RECORD_H
+#include "steward/hook/order.h"
+#include "steward/lease/leases.h"
+#include "steward/hook/process_group.h"
+
+enum lease_state { LEASE_ACQUIRING, LEASE_HELD, LEASE_RELEASING };
+
+struct lease_record {
+	uint64_t fence, tree;
+	struct session_key key;
+	struct session_record session; /* as accepted; once it has ended, as ended */
+	enum lease_state state;
+	bool unknown;                  /* whether acquire took it */
+	bool ended;                    /* session says how */
+	bool recovered;                /* nobody told of the end */
+	struct hook_order release;
+	struct process_group hook;     /* of the hook that may be running; pid 0: none */
+	char **variables;              /* "KEY=VALUE" that acquire printed, or NULL */
+	struct endpoint route;         /* that acquire named, or AF_UNSPEC */
+	uint32_t attempts;             /* releases begun */
+};
+
+/* As JSON text, malloc(3)ed; NULL: out of memory. */
+char *lease_record_encode(const struct lease_record *record);
+
+/* 0; -EINVAL: it is none of ours; -ENOMEM. */
+int lease_record_decode(struct lease_record *ret, const char *text);
+void lease_record_fini(struct lease_record *record);
+
+#endif

@@ -1,0 +1,124 @@
+/* What a predecessor left: its hooks are ended, then each of its leases is judged. */
+#include "base/clock.h"
+#include "steward/lease/set.h"
+#include "steward/log/log.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+enum {
+	MAX_FENCE_AHEAD_S = 24 * 3600, /* a fence that a ledger claims is believed if it is no newer than that */
+};
+
+static void release_recovered(struct lease *lease, enum who who, enum how how)
+{
+	if (!lease->record.ended) {
+		lease->record.recovered = true;
+		lease->record.session.reason = (struct reason){.who = (uint8_t)who, .how = (uint8_t)how};
+	}
+	lease_release(lease);
+}
+
+static void judge(struct leases *leases, struct lease *lease)
+{
+	struct lease_record *record = &lease->record;
+	struct slot slot;
+	bool lives = record->tree == leases->tree && leases->lives(leases->context, &record->key, &slot);
+
+	switch (record->state) {
+	case LEASE_RELEASING:
+		lease_release(lease);
+		return;
+	case LEASE_ACQUIRING:
+		record->unknown = true;
+		if (lives && !record->ended && slot.state != SLOT_ACQUIRING) {
+			lease_hold(lease); /* it is ending: the relay says how, again */
+			return;
+		}
+		/* If its client still waits it is asked for again, and served by a new lease once this one is given back. */
+		release_recovered(lease, lives ? WHO_HOOK : WHO_SYSTEM, lives ? HOW_FAILED : HOW_LOST);
+		return;
+	case LEASE_HELD:
+		if (lives && !record->ended)
+			lease_hold(lease);
+		else
+			release_recovered(lease, WHO_SYSTEM, HOW_LOST);
+		return;
+	}
+}
+
+/* A living session whose lease the store does not know. */
+static void put_back(void *visitor, const struct session_key *key, const struct slot *slot)
+{
+	struct leases *leases = visitor;
+	uint64_t fence = slot->record.fence;
+	/* In a store that was not lost a session without a row that waits to be freed was released, and was not told so. */
+	bool over = slot->state == SLOT_RELEASING;
+	if (!fence || slot->state == SLOT_FREE || (over && !store_is_new(leases->store)) || leases_find(leases, key))
+		return;
+	char service[SERVICE_NAME_SIZE];
+	memcpy(service, slot->record.service, sizeof service);
+	service[sizeof service - 1] = '\0';
+	for (const struct lease *other = leases->all; other; other = other->next)
+		if (other->item.fence == fence)
+			fence = 0;
+	if (!fence || fence > clock_real_us() + MAX_FENCE_AHEAD_S * 1000000ull) {
+		log_session_line(LOG_ERR, service, key->id,
+			"its lease %" PRIx64 " is unknown and cannot be its own: not put back", slot->record.fence);
+		return;
+	}
+	const struct service_config *config = leases->config ? config_service(leases->config, service) : NULL;
+	if (!config || !config->release.command) {
+		log_session_line(config ? LOG_NOTICE : LOG_ERR, service, key->id, "its lease %" PRIx64 " is unknown, and %s",
+			fence,
+			config ? "there is nothing to release"
+			       : "its service is not in the config: it must be given back by hand");
+		return;
+	}
+	struct lease *lease = leases_add(leases, key);
+	if (!lease || hook_order_copy(&lease->record.release, &config->release, leases->state_directory)) {
+		log_line(LOG_CRIT, "out of memory");
+		abort(); /* the next start does this again */
+	}
+	lease->record.tree = leases->tree;
+	lease->record.session = slot->record;
+	memcpy(lease->record.session.service, service, sizeof service);
+	lease->record.route = slot->route;
+	lease->item.fence = fence;
+	log_session_line(LOG_WARNING, service, key->id, "its lease %" PRIx64 " was lost with the store and is put back", fence);
+	lease_hold(lease);
+}
+
+static void on_groups_gone(struct leftover_groups *leftover)
+{
+	struct leases *leases = leftover->timer.data;
+	for (struct lease *lease = leases->all, *next; lease; lease = next) {
+		next = lease->next; /* judging frees none but this, and makes none */
+		if (lease->phase == PHASE_LOADED)
+			judge(leases, lease);
+	}
+	if (leases->each_live)
+		leases->each_live(leases->context, put_back, leases);
+	leases->on_recovered(leases->context);
+}
+
+void leases_recover(struct leases *leases, bool (*lives)(void *context, const struct session_key *key, struct slot *ret),
+	lease_each_live each_live, void (*on_done)(void *context))
+{
+	leases->lives = lives;
+	leases->each_live = each_live;
+	leases->on_recovered = on_done;
+	for (struct lease *lease = leases->all; lease; lease = lease->next) {
+		if (!lease->record.hook.pid || !process_group_lives(&lease->record.hook))
+			continue;
+		log_session_line(LOG_NOTICE, lease->record.session.service, lease->record.key.id,
+			"a hook of an earlier steward still runs (process group %d): it is ended", (int)lease->record.hook.pid);
+		if (leftover_groups_add(&leases->leftover, &lease->record.hook)) {
+			log_line(LOG_CRIT, "out of memory");
+			abort();
+		}
+	}
+	leftover_groups_start(&leases->leftover, on_groups_gone);
+}

@@ -1,0 +1,232 @@
+/* What a relay asks, checked against its ledger. A number out of range or a claim against its own slot is a violation; a slot that
+ * has moved on is not: messages wait in a queue, and may be said twice. */
+#include "steward/roster/pair.h"
+
+#include "steward/log/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <syslog.h>
+
+enum { ID_RELAY_BITS = 6 };
+static_assert(CENSUS_RELAYS == 1 << ID_RELAY_BITS, "a session's id names its relay");
+
+static struct session_key key_of(const struct pair *p, uint64_t id, uint32_t slot)
+{
+	return (struct session_key){.relay = p->name.relay, .incarnation = p->name.incarnation, .slot = slot, .id = id};
+}
+
+/* 1: the slot holds that session, copied to *ret; 0: not now; -1: no such slot can be. */
+static int claimed_slot(const struct pair *p, const struct message_session *claim, struct slot *ret)
+{
+	int r;
+
+	if (claim->slot >= p->ledger.slot_count || (claim->id & (CENSUS_RELAYS - 1)) != p->name.relay)
+		return -1;
+	r = ledger_read_slot(&p->ledger, claim->slot, ret);
+	if (r == -ENOENT)
+		return -1;
+	/* Being written: its relay died in that, and will ask again when it has put it right. */
+	return r == 0 && ret->record.id == claim->id;
+}
+
+static void refuse(struct pair *p, const struct session_key *key, struct reason reason)
+{
+	struct message_verdict verdict = {.id = key->id, .slot = key->slot, .verdict = VERDICT_REFUSE, .reason = reason};
+
+	roster_verdict(p->roster, key, &verdict);
+}
+
+static bool handle_acquire(struct pair *p, const struct message_session *claim, int client)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof address;
+	struct session_key key = key_of(p, claim->id, claim->slot);
+	struct slot slot;
+	int r = claimed_slot(p, claim, &slot);
+
+	if (r < 0)
+		return false;
+	if (r == 0 || atomic_load(&slot.state) != SLOT_ACQUIRING)
+		return true;
+	memset(&address, 0, sizeof address);
+	if (getpeername(client, (struct sockaddr *)&address, &length) < 0) {
+		/* Reset while it waited for us; a descriptor that is no socket is no accident. */
+		if (errno != ENOTCONN && errno != EINVAL)
+			return false;
+		refuse(p, &key, (struct reason){.who = WHO_CLIENT, .how = HOW_RESET, .operation = OPERATION_ACCEPT, .state = SLOT_ACQUIRING, .error = ECONNRESET});
+		return true;
+	}
+	endpoint_from_sockaddr(&slot.record.client, &address);
+	memset(&address, 0, sizeof address);
+	length = sizeof address;
+	if (getsockname(client, (struct sockaddr *)&address, &length) < 0)
+		return false;
+	endpoint_from_sockaddr(&slot.record.local, &address);
+	p->roster->host->on_acquire(p->roster->context, &key, &slot.record);
+	return true;
+}
+
+static bool handle_ended(struct pair *p, const struct message_session *claim)
+{
+	struct session_key key = key_of(p, claim->id, claim->slot);
+	struct slot slot;
+	int r = claimed_slot(p, claim, &slot);
+
+	if (r < 0)
+		return false;
+	if (r == 0 || atomic_load(&slot.state) == SLOT_FREE)
+		return true;
+	if (atomic_load(&slot.state) != SLOT_RELEASING)
+		return false;
+	p->roster->host->on_ended(p->roster->context, &key, &slot.record, false);
+	return true;
+}
+
+static void handle_hello(struct pair *p, const struct message_hello *hello)
+{
+	log_line(LOG_INFO, "relay %u runs (start %" PRIu32 " of it)", p->name.relay, hello->starts);
+	p->plan_taken = hello->generation;
+	p->plan_due = hello->generation != p->roster->generation;
+	p->drain_due = p->roster->draining;
+	p->kill_due = p->roster->killing;
+	listeners_forget(p->roster->listeners, p->name.relay);
+	p->roster->host->on_progress(p->roster->context);
+}
+
+/* Which backend, in words that the resolver knows: its id is only ours and the relay's. */
+static bool handle_resolve(struct pair *p, const struct message_session *claim)
+{
+	const struct plan *plan = &p->roster->plan;
+
+	for (uint32_t i = 0; plan->header && i < plan->header->backend_count; i++)
+		if (plan->backends[i].id == claim->backend_id)
+			p->roster->host->on_resolve(p->roster->context, plan->backends[i].address);
+	return true;
+}
+
+bool pair_handle(struct pair *p, struct message *m)
+{
+	switch ((enum message_kind)m->header.kind) {
+	case MESSAGE_RELAY_HELLO:
+		handle_hello(p, &m->body.hello);
+		return true;
+	case MESSAGE_PLAN_TAKEN:
+		p->plan_taken = m->body.generation.generation;
+		p->roster->host->on_progress(p->roster->context);
+		return true;
+	case MESSAGE_LISTENING:
+		listeners_answered(p->roster->listeners, p->name.relay, m->body.listening.id, m->body.listening.error);
+		p->roster->host->on_progress(p->roster->context);
+		return true;
+	case MESSAGE_ACQUIRE:
+		return handle_acquire(p, &m->body.session, m->fds[0]);
+	case MESSAGE_ENDED:
+		return handle_ended(p, &m->body.session);
+	case MESSAGE_EVENTS:
+		return true; /* they are taken after every turn of hearing */
+	case MESSAGE_RESOLVE:
+		return handle_resolve(p, &m->body.session);
+	case MESSAGE_NONE:
+	case MESSAGE_SETTINGS:
+	case MESSAGE_ACCEPTED:
+	case MESSAGE_READY:
+	case MESSAGE_RELOADED:
+	case MESSAGE_RELOADING:
+	case MESSAGE_STATUS:
+	case MESSAGE_REPLACE:
+	case MESSAGE_STOPPED:
+	case MESSAGE_BEGIN:
+	case MESSAGE_RESUME:
+	case MESSAGE_INHERITED:
+	case MESSAGE_PAIR:
+	case MESSAGE_PAIR_LOST:
+	case MESSAGE_RELOAD:
+	case MESSAGE_STOP:
+	case MESSAGE_HOLDER:
+	case MESSAGE_RELAY:
+	case MESSAGE_STEWARD_HELLO:
+	case MESSAGE_PLAN:
+	case MESSAGE_LISTEN:
+	case MESSAGE_UNLISTEN:
+	case MESSAGE_VERDICT:
+	case MESSAGE_END_DURABLE:
+	case MESSAGE_EVENTS_TAKEN:
+	case MESSAGE_KILL:
+	case MESSAGE_KILL_ALL:
+	case MESSAGE_DRAIN:
+	case MESSAGE_KINDS:
+		break;
+	}
+	return false;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	uint64_t x, y;
+
+	memcpy(&x, a, sizeof x);
+	memcpy(&y, b, sizeof y);
+	return (x > y) - (x < y);
+}
+
+/* The sessions whose end stands in the ring, sorted. */
+static size_t ended_ids(const struct pair *p, uint64_t ret[LEDGER_EVENTS])
+{
+	uint64_t made = atomic_load_explicit(&p->ledger.header->events_made, memory_order_acquire);
+	uint64_t first = made > LEDGER_EVENTS ? made - LEDGER_EVENTS + 1 : 1;
+	size_t count = 0;
+
+	for (uint64_t n = first; n <= made && count < LEDGER_EVENTS; n++) {
+		struct ledger_event e;
+
+		if (ledger_read_event(&p->ledger, n, &e) == 0 && e.kind == EVENT_ENDED)
+			ret[count++] = e.record.id;
+	}
+	qsort(ret, count, sizeof *ret, compare_ids);
+	return count;
+}
+
+void pair_end_lost(struct pair *p)
+{
+	static uint64_t ids[LEDGER_EVENTS]; /* 32 KiB: the loop's thread is the only user */
+	size_t id_count;
+	struct slot slot;
+
+	while (pair_take_events(p, LEDGER_EVENTS))
+		;
+	id_count = ended_ids(p, ids);
+	for (uint32_t i = 0;; i++) {
+		struct session_key key;
+		struct ledger_event e = {.kind = EVENT_ENDED, .slot = i};
+		unsigned state;
+		int r = ledger_read_slot(&p->ledger, i, &slot);
+
+		if (r == -ENOENT)
+			return;
+		state = atomic_load(&slot.state);
+		/* No one writes it any more, so what is half written is all that will ever be known of it. */
+		if (state == SLOT_FREE || (r == -EAGAIN && (slot.record.id & (CENSUS_RELAYS - 1)) != p->name.relay))
+			continue;
+		slot.record.service[SERVICE_NAME_SIZE - 1] = '\0';
+		e.record = slot.record;
+		for (int side = 0; side < SIDES; side++) {
+			uint64_t moved = atomic_load(&slot.moved[side]);
+
+			if (moved > e.record.bytes[side])
+				e.record.bytes[side] = moved;
+		}
+		if (e.record.reason.who == WHO_NONE)
+			e.record.reason = (struct reason){.who = WHO_SYSTEM, .how = HOW_LOST, .state = (uint8_t)state};
+		if (e.record.ended_ms == 0)
+			e.record.ended_ms = uv_now(p->roster->loop);
+		key = key_of(p, e.record.id, i);
+		if (slot.policy.hooked && state != SLOT_REFUSING)
+			p->roster->host->on_ended(p->roster->context, &key, &e.record, state != SLOT_RELEASING);
+		if (!bsearch(&e.record.id, ids, id_count, sizeof ids[0], compare_ids))
+			log_session_event(&e, roster_local_text(p->roster, &e.record), roster_backend_text(p->roster, &e.record));
+	}
+}
