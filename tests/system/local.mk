@@ -1,0 +1,39 @@
+# Real processes, driven by pytest.
+EXTRA_DIST += \
+	tests/system/checks.py \
+	tests/system/conftest.py \
+	tests/system/daemon.py \
+	tests/system/hooks.py \
+	tests/system/killer.py \
+	tests/system/load.py \
+	tests/system/log.py \
+	tests/system/network.py \
+	tests/system/peers.py \
+	tests/system/process.py \
+	tests/system/settings.py \
+	tests/system/systemd_lab.py \
+	tests/system/test_bench.py \
+	tests/system/test_control.py \
+	tests/system/test_ends.py \
+	tests/system/test_hooks.py \
+	tests/system/test_kill_holder.py \
+	tests/system/test_kill_relay.py \
+	tests/system/test_kill_steward.py \
+	tests/system/test_kill_supervisor.py \
+	tests/system/test_mixed_10000.py \
+	tests/system/test_real.py \
+	tests/system/test_reload.py \
+	tests/system/test_second_start.py \
+	tests/system/test_shutdown.py \
+	tests/system/test_slice.py \
+	tests/system/test_stall.py \
+	tests/system/test_supervisor.py \
+	tests/system/test_systemd.py \
+	tests/system/waiting.py
+
+# Stand-ins for the other roles, for the tests of the supervisor.
+noinst_PROGRAMS += tests/system/fake/steward tests/system/fake/relay
+tests_system_fake_steward_SOURCES = tests/system/fake/fake.c tests/system/fake/fake.h tests/system/fake/steward.c
+tests_system_fake_steward_LDADD = src/wire/libwire.a src/base/libbase.a
+tests_system_fake_relay_SOURCES = tests/system/fake/fake.c tests/system/fake/fake.h tests/system/fake/relay.c
+tests_system_fake_relay_LDADD = src/wire/libwire.a src/base/libbase.a
