@@ -144,14 +144,27 @@ static void read_one(struct reader *r, const char *path, const struct setting *s
 	case SETTING_GROUP_NAME:
 		read_simple(r, path, s, value, into);
 		return;
-	case SETTING_TEXT:
+	case SETTING_TEXT: /* a backend's address: only its type; read_backends takes it */
+		if (config_setting_type(value) != CONFIG_TYPE_STRING)
+			reader_complain_type(r, path, s, value);
+		return;
 	case SETTING_COMMAND:
+		read_command(r, path, s, value, into);
+		return;
 	case SETTING_ENVIRONMENT:
+		read_environment(r, path, s, value, into);
+		return;
 	case SETTING_REPLY:
+		read_reply(r, path, s, value, into);
+		return;
 	case SETTING_LISTEN:
+		read_listen(r, path, s, value, into);
+		return;
 	case SETTING_BACKENDS:
+		read_backends(r, path, s, value, into);
+		return;
 	case SETTING_NAME:
-		read_special(r, path, s, value, into);
+		read_name(r, path, s, value, into);
 		return;
 	case SETTING_KEEPALIVE:
 		read_keepalive(r, path, s, value, into);

@@ -17,7 +17,6 @@ void reader_fini(struct reader *reader)
 		free(reader->errors[i].text);
 	free(reader->errors);
 	free(reader->listeners);
-	free(reader->service_lines);
 }
 
 void reader_complain(struct reader *reader, unsigned line, const char *path, const char *format, ...)

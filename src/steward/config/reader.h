@@ -1,5 +1,6 @@
 /* One reading of a config: the object being made, the errors found so far, and what must be known of one service while the next
- * is read. On the stack of config_parse; reader.c keeps the errors, parse.c walks the groups, service.c reads services. */
+ * is read. On the stack of config_parse; reader.c keeps the errors, parse.c walks the groups, service.c and command.c read what is
+ * a service's and a hook's. */
 #ifndef STEWARD_CONFIG_READER_H
 #define STEWARD_CONFIG_READER_H
 #include "steward/config/config.h"
@@ -27,7 +28,6 @@ struct reader {
 		unsigned line;
 	} * listeners;
 	size_t listener_count;
-	unsigned *service_lines;
 };
 
 void reader_init(struct reader *reader, const char *file, struct config *config);
@@ -47,10 +47,21 @@ void reader_complain_type(struct reader *reader, const char *path, const struct 
 void read_group(struct reader *reader, const char *path, const char *parent, const struct setting *settings,
 	const config_setting_t *group, void *into);
 
-/* Kinds that are a service's: listen, backends, command and their like. */
-void read_special(
-	struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value, void *into);
+/* command.c: of a hook; `into` is the struct that the setting's offset counts from. */
+void read_command(struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value,
+	void *into);
+void read_environment(struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value,
+	void *into);
 
+/* service.c: of a service. */
+void read_name(struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value,
+	struct service_config *service);
+void read_listen(struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value,
+	struct service_config *service);
+void read_backends(struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value,
+	struct service_config *service);
+void read_reply(struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value,
+	struct service_config *service);
 void read_services(struct reader *reader, const config_setting_t *services);
 
 #endif

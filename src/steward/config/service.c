@@ -1,5 +1,5 @@
-#include "base/nearest.h"
 #include "steward/config/address.h"
+#include "steward/config/list.h"
 #include "steward/config/reader.h"
 #include "steward/config/value.h"
 #include "wire/census.h"
@@ -12,26 +12,6 @@
 static unsigned line_of(const config_setting_t *value)
 {
 	return config_setting_source_line(value);
-}
-
-/* A list, or a single value that stands for a list of one. */
-static size_t element_count(const config_setting_t *value)
-{
-	int type = config_setting_type(value);
-
-	return type == CONFIG_TYPE_LIST || type == CONFIG_TYPE_ARRAY ? (size_t)config_setting_length(value) : 1;
-}
-
-static const config_setting_t *element(const config_setting_t *value, size_t i, const char *path, char here[READER_PATH])
-{
-	int type = config_setting_type(value);
-
-	if (type != CONFIG_TYPE_LIST && type != CONFIG_TYPE_ARRAY) {
-		snprintf(here, READER_PATH, "%s", path);
-		return value;
-	}
-	snprintf(here, READER_PATH, "%.140s[%zu]", path, i);
-	return config_setting_get_elem(value, (unsigned)i);
 }
 
 static bool is_string(const config_setting_t *value)
@@ -73,10 +53,10 @@ static void note_listener(struct reader *r, const struct address *a, const char 
 	r->listener_count++;
 }
 
-static void read_listen(struct reader *r, const char *path, const struct setting *s, const config_setting_t *value,
+void read_listen(struct reader *r, const char *path, const struct setting *s, const config_setting_t *value,
 	struct service_config *service)
 {
-	size_t count = element_count(value);
+	size_t count = list_count(value);
 	char why[ADDRESS_WHY], here[READER_PATH];
 
 	if (count == 0) {
@@ -89,7 +69,7 @@ static void read_listen(struct reader *r, const char *path, const struct setting
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
-		const config_setting_t *one = element(value, i, path, here);
+		const config_setting_t *one = list_element(value, i, path, here);
 		struct address *a = &service->listen[service->listen_count];
 		if (!is_string(one)) {
 			reader_complain_type(r, here, s, one);
@@ -124,10 +104,10 @@ static const config_setting_t *backend_address(
 	return NULL;
 }
 
-static void read_backends(struct reader *r, const char *path, const struct setting *s, const config_setting_t *value,
+void read_backends(struct reader *r, const char *path, const struct setting *s, const config_setting_t *value,
 	struct service_config *service)
 {
-	size_t count = element_count(value);
+	size_t count = list_count(value);
 	char why[ADDRESS_WHY], here[READER_PATH];
 
 	if (count == 0) {
@@ -142,7 +122,7 @@ static void read_backends(struct reader *r, const char *path, const struct setti
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
-		const config_setting_t *one = element(value, i, path, here);
+		const config_setting_t *one = list_element(value, i, path, here);
 		const config_setting_t *address = backend_address(r, here, s, one);
 		struct address *a = &service->backends[service->backend_count].address;
 		bool twice = false;
@@ -163,92 +143,7 @@ static void read_backends(struct reader *r, const char *path, const struct setti
 	}
 }
 
-static void free_strings(char **list)
-{
-	if (!list)
-		return;
-	for (char **p = list; *p; p++)
-		free(*p);
-	free(list);
-}
-
-/* A list of texts into *ret, which is freed first. False: there were errors. */
-static bool read_strings(struct reader *r, const char *path, const struct setting *s, const config_setting_t *value, char ***ret)
-{
-	size_t count = element_count(value);
-	char **list = calloc(count + 1, sizeof *list), here[READER_PATH];
-
-	if (!list) {
-		r->no_memory = true;
-		return false;
-	}
-	for (size_t i = 0; i < count; i++) {
-		const config_setting_t *one = element(value, i, path, here);
-		if (!is_string(one)) {
-			reader_complain_type(r, here, s, one);
-			goto fail;
-		}
-		list[i] = strdup(config_setting_get_string(one));
-		if (!list[i]) {
-			r->no_memory = true;
-			goto fail;
-		}
-	}
-	free_strings(*ret);
-	*ret = list;
-	return true;
-fail:
-	free_strings(list);
-	return false;
-}
-
-static void read_command(struct reader *r, const char *path, const struct setting *s, const config_setting_t *value, void *into)
-{
-	char ***command = (void *)((char *)into + s->offset);
-
-	if (element_count(value) == 0) {
-		reader_complain(
-			r, line_of(value), path, "an empty command (%s)", "an absolute path, or a list of one and its arguments");
-		return;
-	}
-	if (!read_strings(r, path, s, value, command))
-		return;
-	if ((*command)[0][0] != '/')
-		reader_complain(r, line_of(value), path, "\"%.80s\" is not an absolute path (no shell and no PATH is searched)",
-			(*command)[0]);
-	else if (strlen((*command)[0]) >= PATH_MAX)
-		reader_complain(r, line_of(value), path, "a path of %zu bytes (at most %d)", strlen((*command)[0]), PATH_MAX - 1);
-	else if (is_string(value) && strchr((*command)[0], ' '))
-		reader_complain(r, line_of(value), path,
-			"a path with a space in it (arguments are elements of a list: [ \"/path\", \"argument\" ])");
-}
-
-static void read_environment(
-	struct reader *r, const char *path, const struct setting *s, const config_setting_t *value, void *into)
-{
-	char ***environment = (void *)((char *)into + s->offset);
-
-	if (!read_strings(r, path, s, value, environment))
-		return;
-	for (size_t i = 0; (*environment)[i]; i++) {
-		const char *one = (*environment)[i], *equals = strchr(one, '=');
-		char here[READER_PATH];
-		unsigned line = line_of(element(value, i, path, here));
-		bool name = equals && equals != one && !isdigit((unsigned char)*one);
-
-		for (const char *p = one; name && p < equals; p++)
-			name = isalnum((unsigned char)*p) || *p == '_';
-		if (!name)
-			reader_complain(
-				r, line, here, "\"%.80s\" is no variable (for example \"LICENCE_SERVER=27000@licences\")", one);
-		else if (strncmp(one, "TCPWARDEN_", 10) == 0)
-			reader_complain(r, line, here,
-				"\"%.*s\" would hide one of ours (names that begin with TCPWARDEN_ are taken)",
-				(int)(equals - one < 80 ? equals - one : 80), one);
-	}
-}
-
-static void read_reply(struct reader *r, const char *path, const struct setting *s, const config_setting_t *value,
+void read_reply(struct reader *r, const char *path, const struct setting *s, const config_setting_t *value,
 	struct service_config *service)
 {
 	const char *text;
@@ -274,7 +169,7 @@ static void read_reply(struct reader *r, const char *path, const struct setting 
 	service->reject_length = strlen(text);
 }
 
-static void read_name(struct reader *r, const char *path, const struct setting *s, const config_setting_t *value,
+void read_name(struct reader *r, const char *path, const struct setting *s, const config_setting_t *value,
 	struct service_config *service)
 {
 	const char *name;
@@ -296,48 +191,6 @@ static void read_name(struct reader *r, const char *path, const struct setting *
 		reader_complain(r, line_of(value), path, "\"%.80s\" is too long (%s)", name, what);
 	else
 		strcpy(service->name, name);
-}
-
-void read_special(struct reader *r, const char *path, const struct setting *s, const config_setting_t *value, void *into)
-{
-	switch (s->kind) {
-	case SETTING_NAME:
-		read_name(r, path, s, value, into);
-		return;
-	case SETTING_LISTEN:
-		read_listen(r, path, s, value, into);
-		return;
-	case SETTING_BACKENDS:
-		read_backends(r, path, s, value, into);
-		return;
-	case SETTING_COMMAND:
-		read_command(r, path, s, value, into);
-		return;
-	case SETTING_ENVIRONMENT:
-		read_environment(r, path, s, value, into);
-		return;
-	case SETTING_REPLY:
-		read_reply(r, path, s, value, into);
-		return;
-	case SETTING_TEXT: /* a backend's address: only its type; read_backends takes it */
-		if (!is_string(value))
-			reader_complain_type(r, path, s, value);
-		return;
-	case SETTING_BOOL:
-	case SETTING_NUMBER:
-	case SETTING_MS:
-	case SETTING_S:
-	case SETTING_WORD:
-	case SETTING_OCTAL:
-	case SETTING_PATH:
-	case SETTING_PATH_ARRAY:
-	case SETTING_USER_ARRAY:
-	case SETTING_GROUP_NAME:
-	case SETTING_KEEPALIVE:
-	case SETTING_GROUP:
-	case SETTING_SERVICES:
-		return;
-	}
 }
 
 static const config_setting_t *member(const config_setting_t *group, const char *name)
