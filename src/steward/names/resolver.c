@@ -1,9 +1,8 @@
 #include "steward/names/resolver.h"
 
-#include "base/endpoint.h"
 #include "steward/log/log.h"
+#include "steward/names/name.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
@@ -11,24 +10,6 @@
 #include <syslog.h>
 
 enum { TIMERS = 3 };
-
-/* One address text. It lives while a config that is in force or being prepared has it, and until its lookup has returned. */
-struct name {
-	struct name *next;
-	struct resolver *resolver;
-	struct address address;
-	struct plan_address *addresses;
-	size_t count;
-	uint64_t asked_ms;   /* when its last lookup began, of uv_now; 0: never */
-	bool named;          /* needs a lookup; numeric addresses and unix paths do not */
-	bool used, prepared; /* by the config in force; by the one that may follow */
-	bool answered;       /* at least once, well or not */
-	bool failing;        /* the last answer was a failure, and this was said */
-	bool again;          /* to be looked up as soon as it may be */
-	bool unread;         /* has changed since somebody read its addresses */
-	bool looking;        /* `request` runs */
-	uv_getaddrinfo_t request;
-};
 
 struct resolver {
 	uv_loop_t *loop;
@@ -55,8 +36,7 @@ static void finish(struct resolver *r)
 		return;
 	for (struct name *n = r->names, *next; n; n = next) {
 		next = n->next;
-		free(n->addresses);
-		free(n);
+		name_free(n);
 	}
 	free(r);
 	callbacks.on_stopped(context);
@@ -73,8 +53,7 @@ static void forget_unwanted(struct resolver *r)
 			continue;
 		}
 		*at = n->next;
-		free(n->addresses);
-		free(n);
+		name_free(n);
 	}
 }
 
@@ -98,85 +77,11 @@ static void check_prepared(struct resolver *r)
 	uv_timer_start(&r->prepare, on_prepare, 0, 0);
 }
 
-static bool same_address(const struct plan_address *a, const struct plan_address *b)
-{
-	return a->length == b->length && memcmp(&a->to, &b->to, a->length) == 0;
-}
-
-static bool among(const struct plan_address *one, const struct plan_address *list, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (same_address(one, &list[i]))
-			return true;
-	return false;
-}
-
-static void say_addresses(const struct name *n)
-{
-	char text[ENDPOINT_TEXT], all[4 * ENDPOINT_TEXT] = "";
-	size_t used = 0, shown = 0;
-
-	for (; shown < n->count && used + sizeof text + 8 < sizeof all; shown++) {
-		struct endpoint e;
-		endpoint_from_sockaddr(&e, &n->addresses[shown].to);
-		endpoint_format(&e, text);
-		used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", shown ? ", " : "", text);
-	}
-	log_line(LOG_INFO, "backend %s: resolves to %s%s", n->address.text, all, shown < n->count ? ", ..." : "");
-}
-
-/* Those that stay keep their places, new ones follow: which address is tried first must not change with the order of an answer.
- */
-static bool take(struct name *n, const struct plan_address *found, size_t found_count)
-{
-	struct plan_address *merged = calloc(found_count + 1, sizeof *merged);
-	size_t count = 0, kept;
-
-	if (!merged) {
-		log_line(LOG_ERR, "backend %s: no memory for its addresses; the last ones stay in use", n->address.text);
-		return false;
-	}
-	for (size_t i = 0; i < n->count; i++)
-		if (among(&n->addresses[i], found, found_count))
-			merged[count++] = n->addresses[i];
-	kept = count;
-	for (size_t i = 0; i < found_count; i++)
-		if (!among(&found[i], merged, count))
-			merged[count++] = found[i];
-	if (kept == n->count && count == kept) {
-		free(merged);
-		return false;
-	}
-	free(n->addresses);
-	n->addresses = merged;
-	n->count = count;
-	n->unread = true;
-	if (n->named)
-		say_addresses(n);
-	return true;
-}
-
-static void fail(struct name *n, const char *why)
-{
-	if (n->failing)
-		return;
-	n->failing = true;
-	log_line(LOG_WARNING, "backend %s: cannot be resolved: %s (%s)", n->address.text, why,
-		n->count ? "its last addresses stay in use" : "it gets no sessions until it can");
-}
-
 /* True: its addresses have changed. */
 static bool answer(struct name *n, const struct plan_address *found, size_t count)
 {
-	bool changed = false;
+	bool changed = name_take(n, found, count);
 
-	n->answered = true;
-	if (count) {
-		if (n->failing)
-			log_line(LOG_NOTICE, "backend %s: resolves again", n->address.text);
-		n->failing = false;
-		changed = take(n, found, count);
-	}
 	check_prepared(n->resolver);
 	return changed;
 }
@@ -195,7 +100,7 @@ static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *li
 		if ((a->ai_family != AF_INET && a->ai_family != AF_INET6) || a->ai_addrlen > sizeof one.to)
 			continue;
 		memcpy(&one.to, a->ai_addr, a->ai_addrlen);
-		if (among(&one, found, count))
+		if (name_among(&one, found, count))
 			continue;
 		if (count < RESOLVER_ADDRESSES)
 			found[count++] = one;
@@ -212,7 +117,7 @@ static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *li
 		return;
 	}
 	if (count == 0)
-		fail(n, status == 0 ? "the name has no address" : uv_strerror(status));
+		name_fail(n, status == 0 ? "the name has no address" : uv_strerror(status));
 	if (left_out && !n->answered)
 		log_line(LOG_WARNING, "backend %s: has more than %d addresses; %zu are left out", n->address.text,
 			RESOLVER_ADDRESSES, left_out);
@@ -238,7 +143,7 @@ static void look(struct name *n)
 	if (!n->named) {
 		own.length = length;
 		if (e < 0)
-			fail(n, "its zone is no interface of this machine");
+			name_fail(n, "its zone is no interface of this machine");
 		r->untold = (answer(n, &own, e == 0 ? 1 : 0) && n->used) || r->untold;
 		return;
 	}
@@ -246,7 +151,7 @@ static void look(struct name *n)
 	n->request.data = n;
 	e = uv_getaddrinfo(r->loop, &n->request, on_lookup, n->address.host, port, &hints);
 	if (e < 0) {
-		fail(n, uv_strerror(e));
+		name_fail(n, uv_strerror(e));
 		answer(n, NULL, 0);
 		return;
 	}
@@ -254,18 +159,12 @@ static void look(struct name *n)
 	r->looking++;
 }
 
-/* Whether its addresses can change at all. */
-static bool changes(const struct name *n)
-{
-	return n->named || !n->answered || n->failing;
-}
-
 static void on_period(uv_timer_t *timer)
 {
 	struct resolver *r = timer->data;
 
 	for (struct name *n = r->names; n; n = n->next)
-		if (changes(n))
+		if (name_changes(n))
 			look(n);
 	uv_timer_start(&r->soon, on_soon, 0, 0);
 }
@@ -329,11 +228,9 @@ static int prepare_name(struct resolver *r, const struct address *address)
 	struct name *n = find(r, address->text);
 
 	if (!n) {
-		n = calloc(1, sizeof *n);
+		n = name_new(r, address);
 		if (!n)
 			return -ENOMEM;
-		n->resolver = r;
-		n->address = *address;
 		n->next = r->names;
 		r->names = n;
 	}
@@ -361,7 +258,7 @@ int resolver_prepare(struct resolver *r, const struct config *config)
 	uv_timer_start(&r->prepare, on_prepare, RESOLVER_PREPARE_MS, 0);
 	uv_update_time(r->loop);
 	for (struct name *n = r->names; n; n = n->next)
-		if (n->prepared && changes(n))
+		if (n->prepared && name_changes(n))
 			look(n);
 	check_prepared(r);
 	return 0;
@@ -412,7 +309,7 @@ void resolver_again(struct resolver *r, const char *text)
 {
 	struct name *n = find(r, text);
 
-	if (!n || r->stopping || n->looking || n->again || !changes(n))
+	if (!n || r->stopping || n->looking || n->again || !name_changes(n))
 		return;
 	n->again = true;
 	if (!uv_is_active((uv_handle_t *)&r->soon))
