@@ -53,6 +53,8 @@ src_steward_libsteward_a_SOURCES = \
 	src/steward/control/control.c src/steward/control/control.h \
 	src/steward/control/requests.c \
 	src/steward/listen/bind.c src/steward/listen/bind.h \
+	src/steward/listen/gifts.c src/steward/listen/gifts.h \
+	src/steward/listen/listener.c src/steward/listen/listener.h \
 	src/steward/listen/listeners.c src/steward/listen/listeners.h \
 	src/steward/log/journal.c src/steward/log/journal.h \
 	src/steward/log/log.c src/steward/log/log.h \

@@ -1,46 +1,17 @@
 #include "steward/listen/listeners.h"
 
-#include "steward/listen/bind.h"
+#include "steward/listen/listener.h"
 #include "steward/log/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <syslog.h>
-#include <unistd.h>
-
-/* What one relay has been given of one address. */
-struct share {
-	int fd; /* its own socket on the way to it, -1: none */
-	bool told;
-	bool answered;
-	bool complained; /* of the failure it has now: not again at each retry */
-	int error; /* of its answer, or of ours when it could not be bound */
-};
-
-struct listener {
-	struct address where;
-	struct side_policy policy;
-	uint32_t id;
-	int shared_fd; /* unix and systemd: one for all, -1: none */
-	bool made_file;
-	char service[SERVICE_NAME_SIZE];
-	struct share of[CENSUS_RELAYS];
-};
-
-struct gift {
-	char name[MESSAGE_TEXT_SIZE];
-	int fd;
-};
 
 struct listeners {
 	struct listener **wanted, **next; /* next: prepared; those also in `wanted` are the same objects */
 	size_t wanted_count, next_count;
-	struct gift *gifts;
-	size_t gift_count;
+	struct gifts gifts;
 	uint32_t shut_told[CENSUS_RELAYS][LEDGER_LISTENERS]; /* ids that the relay was told to shut */
 	bool stopped;
 };
@@ -48,23 +19,6 @@ struct listeners {
 struct listeners *listeners_new(void)
 {
 	return calloc(1, sizeof(struct listeners));
-}
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
-static void listener_free(struct listener *l)
-{
-	for (uint32_t r = 0; r < CENSUS_RELAYS; r++)
-		close_fd(&l->of[r].fd);
-	close_fd(&l->shared_fd);
-	if (l->made_file)
-		unlink(l->where.host);
-	free(l);
 }
 
 static bool among(struct listener *const *list, size_t count, const struct listener *l)
@@ -116,58 +70,13 @@ void listeners_free(struct listeners *ls)
 	for (size_t i = 0; i < ls->wanted_count; i++)
 		ls->wanted[i]->made_file = false;
 	listeners_commit(ls);
-	for (size_t i = 0; i < ls->gift_count; i++)
-		close_fd(&ls->gifts[i].fd);
-	free(ls->gifts);
+	gifts_fini(&ls->gifts);
 	free(ls);
 }
 
 void listeners_inherit(struct listeners *ls, const char *name, int fd)
 {
-	struct gift *gifts = realloc(ls->gifts, (ls->gift_count + 1) * sizeof *gifts);
-
-	if (!gifts) {
-		close(fd);
-		return;
-	}
-	ls->gifts = gifts;
-	gifts[ls->gift_count].fd = fd;
-	strncpy(gifts[ls->gift_count].name, name, MESSAGE_TEXT_SIZE - 1);
-	gifts[ls->gift_count].name[MESSAGE_TEXT_SIZE - 1] = '\0';
-	ls->gift_count++;
-}
-
-static int gift_named(const struct listeners *ls, const char *name)
-{
-	for (size_t i = ls->gift_count; i-- > 0;)
-		if (strcmp(ls->gifts[i].name, name) == 0)
-			return ls->gifts[i].fd;
-	return -1;
-}
-
-/* A ledger's entry is a claim: nothing in it is a string until it was looked at. */
-static bool entry_is(const struct ledger_listener *e, uint32_t id, const char *address)
-{
-	unsigned state = atomic_load_explicit(&e->state, memory_order_acquire);
-
-	return (state == LISTENER_BOUND || state == LISTENER_LISTENING) && e->id == id &&
-	       strncmp(e->address, address, ADDRESS_TEXT_SIZE) == 0;
-}
-
-static bool listed(const struct ledger *ledger, const struct listener *l)
-{
-	for (int i = 0; ledger && i < LEDGER_LISTENERS; i++)
-		if (entry_is(&ledger->header->listeners[i], l->id, l->where.text))
-			return true;
-	return false;
-}
-
-static bool listed_anywhere(const struct ledger_view *view, const struct listener *l)
-{
-	for (uint32_t r = 0; r < view->relays; r++)
-		if (listed(view->of[r], l))
-			return true;
-	return false;
+	gifts_add(&ls->gifts, name, fd);
 }
 
 /* Whether a socket of this tree, also one that is being closed, has that TCP port. */
@@ -186,50 +95,6 @@ static bool port_is_ours(const struct listeners *ls, const struct ledger_view *v
 	return false;
 }
 
-/* A socket for that relay, bound if there is none yet. 0 or -errno with `error`. */
-static int obtain(struct listeners *ls, struct listener *l, const struct ledger_view *view, uint32_t relay, bool alone,
-	char error[BIND_ERROR_SIZE])
-{
-	int fd = -1;
-
-	switch (l->where.kind) {
-	case ADDRESS_HOST:
-		if (l->of[relay].fd >= 0)
-			return 0;
-		fd = bind_tcp(&l->where, &l->policy, alone, error);
-		if (fd >= 0)
-			l->of[relay].fd = fd;
-		break;
-	case ADDRESS_UNIX:
-		if (l->shared_fd >= 0)
-			return 0;
-		fd = bind_unix(l->where.host, -1, listed_anywhere(view, l), error);
-		if (fd >= 0) {
-			l->shared_fd = fd;
-			l->made_file = true;
-		}
-		break;
-	case ADDRESS_SYSTEMD:
-		if (l->shared_fd >= 0)
-			return 0;
-		fd = gift_named(ls, l->where.host);
-		if (fd < 0) {
-			snprintf(error, BIND_ERROR_SIZE,
-				"%s: systemd passed no socket of that name (a .socket unit with FileDescriptorName=%s must start this service)",
-				l->where.text, l->where.host);
-			return -ENOENT;
-		}
-		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		if (fd < 0) {
-			fd = -errno;
-			snprintf(error, BIND_ERROR_SIZE, "%s: %s", l->where.text, strerror(-fd));
-		}
-		l->shared_fd = fd < 0 ? -1 : fd;
-		break;
-	}
-	return fd < 0 ? fd : 0;
-}
-
 static struct listener *find(struct listener *const *list, size_t count, const char *text)
 {
 	for (size_t i = 0; i < count; i++)
@@ -238,36 +103,17 @@ static struct listener *find(struct listener *const *list, size_t count, const c
 	return NULL;
 }
 
-static struct listener *listener_new(const struct address *where, const struct service_config *service, struct plan_ids *ids)
-{
-	struct listener *l = calloc(1, sizeof *l);
-
-	if (!l)
-		return NULL;
-	l->where = *where;
-	l->policy = service->policy.side[SIDE_CLIENT];
-	l->shared_fd = -1;
-	memcpy(l->service, service->name, sizeof l->service);
-	for (uint32_t r = 0; r < CENSUS_RELAYS; r++)
-		l->of[r].fd = -1;
-	if (plan_ids_listener(ids, where->text, &l->id) < 0) {
-		free(l);
-		return NULL;
-	}
-	return l;
-}
-
 /* All relays' sockets of one new address. */
 static int obtain_all(struct listeners *ls, struct listener *l, const struct ledger_view *view, char error[BIND_ERROR_SIZE])
 {
-	bool alone = !listed_anywhere(view, l) && !port_is_ours(ls, view, l->where.port);
+	bool alone = !listener_listed_anywhere(l, view) && !port_is_ours(ls, view, l->where.port);
 
 	for (uint32_t r = 0; r < view->relays; r++) {
 		int e;
 
-		if (listed(view->of[r], l))
+		if (listener_listed(l, view->of[r]))
 			continue;
-		e = obtain(ls, l, view, r, alone, error);
+		e = listener_obtain(l, &ls->gifts, view, r, alone, error);
 		if (e < 0)
 			return e;
 		alone = false;
@@ -332,7 +178,7 @@ static void unwanted(const struct listeners *ls, const struct ledger *ledger, ui
 		if (state != LISTENER_BOUND && state != LISTENER_LISTENING)
 			continue;
 		for (size_t k = 0; k < ls->wanted_count && !keep; k++)
-			keep = entry_is(e, ls->wanted[k]->id, ls->wanted[k]->where.text);
+			keep = listener_is(ls->wanted[k], e);
 		if (keep || ls->shut_told[relay][i] == id)
 			continue;
 		*ret = (struct listener_order){.step = LISTENER_SHUT, .id = id, .fd = -1, .entry = i};
@@ -354,14 +200,14 @@ void listeners_next(struct listeners *ls, const struct ledger_view *view, uint32
 		struct listener *l = ls->wanted[i];
 		struct share *s = &l->of[relay];
 
-		if (listed(view->of[relay], l)) {
+		if (listener_listed(l, view->of[relay])) {
 			/* It is the relay's now, whether its answer came or was lost: a copy here would keep the port from being closed. */
-			close_fd(&s->fd);
+			listener_drop(l, relay);
 			continue;
 		}
 		if (s->told || s->answered)
 			continue;
-		if (obtain(ls, l, view, relay, false, error) < 0) {
+		if (listener_obtain(l, &ls->gifts, view, relay, false, error) < 0) {
 			if (!s->complained)
 				log_line(LOG_ERR, "listen: service %s: %s; relay %u goes on without it and tries again", l->service, error, relay);
 			s->complained = true;
@@ -415,7 +261,7 @@ const char *listeners_answered(struct listeners *ls, uint32_t relay, uint32_t id
 		log_line(LOG_ERR, "listen: service %s: %s: relay %u cannot open it: %s; it tries again", l->service, l->where.text, relay,
 			strerror(-error));
 	l->of[relay].complained = error < 0;
-	close_fd(&l->of[relay].fd);
+	listener_drop(l, relay);
 	return l->where.text;
 }
 
@@ -449,7 +295,7 @@ bool listeners_settled(const struct listeners *ls, const struct ledger_view *vie
 
 		if (s->answered && s->error < 0)
 			++*ret_failed;
-		else if (!s->answered && !listed(view->of[relay], ls->wanted[i]))
+		else if (!s->answered && !listener_listed(ls->wanted[i], view->of[relay]))
 			settled = false;
 	}
 	return settled;
