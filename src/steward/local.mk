@@ -49,7 +49,7 @@ src_steward_liblease_a_SOURCES = \
 noinst_LIBRARIES += src/steward/libsteward.a
 src_steward_libsteward_a_CFLAGS = $(steward_cflags)
 src_steward_libsteward_a_SOURCES = \
-	src/steward/control/client.h \
+	src/steward/control/client.c src/steward/control/client.h \
 	src/steward/control/control.c src/steward/control/control.h \
 	src/steward/control/requests.c \
 	src/steward/listen/bind.c src/steward/listen/bind.h \

@@ -47,9 +47,19 @@ struct control_client {
 	struct session_walk walk;
 };
 
+/* Takes fd, unless it returns NULL: no memory, or no socket. */
+struct control_client *client_new(struct control *control, int fd);
+void client_close(struct control_client *client);
+
+/* Goes on with what this client wants next: the answer that waits, the rest of a walk, the next line. */
+void client_next(struct control_client *client);
+
 /* One object as one line of the answer; takes the reference. */
 void client_answer(struct control_client *client, json_t *object);
 void client_refuse(struct control_client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* control.c: one of its handles is closed. */
+void control_handle_closed(struct control *control);
 
 /* requests.c: one line of input, and the next part of a walk. */
 void client_handle(struct control_client *client, const char *line, size_t length);
