@@ -36,12 +36,14 @@ src_steward_liblease_a_SOURCES = \
 	src/steward/hook/order.c src/steward/hook/order.h \
 	src/steward/hook/process_group.c src/steward/hook/process_group.h \
 	src/steward/lease/acquire.c \
+	src/steward/lease/answers.c src/steward/lease/answers.h \
 	src/steward/lease/database.c src/steward/lease/database.h \
 	src/steward/lease/lease.c src/steward/lease/lease.h \
 	src/steward/lease/leases.c src/steward/lease/leases.h \
 	src/steward/lease/record.c src/steward/lease/record.h \
 	src/steward/lease/recovery.c \
 	src/steward/lease/release.c \
+	src/steward/lease/service_lines.c src/steward/lease/service_lines.h \
 	src/steward/lease/set.h \
 	src/steward/lease/store.c src/steward/lease/store.h
 

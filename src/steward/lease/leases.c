@@ -12,26 +12,12 @@
 #include <string.h>
 #include <syslog.h>
 
-enum {
-	CONCURRENCY_UNCONFIGURED = 32, /* of releases of a service that is no longer in the config */
-};
-
 /* ---- what is owed ---- */
 
 static void on_answers(uv_timer_t *timer)
 {
 	struct leases *leases = timer->data;
-	struct answer *answer;
-	while ((answer = leases->answers)) {
-		leases->answers = answer->next;
-		if (!leases->answers)
-			leases->answers_end = &leases->answers;
-		if (answer->durable)
-			leases->callbacks->on_end_durable(leases->context, &answer->key);
-		else
-			leases->callbacks->on_verdict(leases->context, &answer->key, &answer->verdict);
-		free(answer);
-	}
+	answers_give(&leases->answers, leases->callbacks, leases->context);
 	if (leases->stopping && !leases->busy && !leases->stopped_told) {
 		leases->stopped_told = true;
 		leases->callbacks->on_stopped(leases->context);
@@ -44,29 +30,16 @@ static void wake(struct leases *leases)
 		uv_timer_start(&leases->answer_timer, on_answers, 0, 0);
 }
 
-static void owe(struct leases *leases, const struct answer *what)
-{
-	struct answer *answer = malloc(sizeof *answer);
-	if (!answer) {
-		/* Its asker says it again after a while, or when we have started anew. */
-		log_line(LOG_ERR, "out of memory: an answer to a relay is lost");
-		return;
-	}
-	*answer = *what;
-	answer->next = NULL;
-	*leases->answers_end = answer;
-	leases->answers_end = &answer->next;
-	wake(leases);
-}
-
 void leases_owe_verdict(struct leases *leases, const struct session_key *key, const struct message_verdict *verdict)
 {
-	owe(leases, &(struct answer){.key = *key, .verdict = *verdict});
+	answers_owe(&leases->answers, key, verdict);
+	wake(leases);
 }
 
 void leases_owe_durable(struct leases *leases, const struct session_key *key)
 {
-	owe(leases, &(struct answer){.durable = true, .key = *key});
+	answers_owe(&leases->answers, key, NULL);
+	wake(leases);
 }
 
 /* ---- what leases ask of us ---- */
@@ -102,30 +75,9 @@ void leases_phase_changed(struct leases *leases, enum lease_phase from, enum lea
 		wake(leases);
 }
 
-static uint32_t configured_concurrency(const struct leases *leases, const char *service, enum hook_event event)
-{
-	const struct service_config *config = leases->config ? config_service(leases->config, service) : NULL;
-	if (!config)
-		return CONCURRENCY_UNCONFIGURED;
-	const struct hook_config *hook = event == HOOK_ACQUIRE ? &config->acquire : &config->release;
-	return hook->command && hook->concurrency ? hook->concurrency : CONCURRENCY_UNCONFIGURED;
-}
-
 struct hook_line *leases_line(struct leases *leases, const char *service, enum hook_event event)
 {
-	struct service_lines *lines = leases->lines;
-	while (lines && strcmp(lines->service, service))
-		lines = lines->next;
-	if (!lines) {
-		if (!(lines = calloc(1, sizeof *lines)))
-			return NULL;
-		snprintf(lines->service, sizeof lines->service, "%s", service);
-		lines->line[HOOK_ACQUIRE].concurrency = configured_concurrency(leases, service, HOOK_ACQUIRE);
-		lines->line[HOOK_RELEASE].concurrency = configured_concurrency(leases, service, HOOK_RELEASE);
-		lines->next = leases->lines;
-		leases->lines = lines;
-	}
-	return &lines->line[event];
+	return service_lines_get(&leases->lines, leases->config, service, event);
 }
 
 /* ---- the lists ---- */
@@ -240,7 +192,7 @@ int leases_new(struct leases **ret, uv_loop_t *loop, const char *state_directory
 	leases->callbacks = callbacks;
 	leases->context = context;
 	leases->tree = tree;
-	leases->answers_end = &leases->answers;
+	answers_init(&leases->answers);
 	int r = store_open(&leases->store, loop, state_directory, &store_callbacks, leases, error);
 	if (r) {
 		free(leases->state_directory);
@@ -263,10 +215,7 @@ int leases_new(struct leases **ret, uv_loop_t *loop, const char *state_directory
 void leases_configure(struct leases *leases, const struct config *config)
 {
 	leases->config = config;
-	for (struct service_lines *lines = leases->lines; lines; lines = lines->next) {
-		hook_line_limit(&lines->line[HOOK_ACQUIRE], configured_concurrency(leases, lines->service, HOOK_ACQUIRE));
-		hook_line_limit(&lines->line[HOOK_RELEASE], configured_concurrency(leases, lines->service, HOOK_RELEASE));
-	}
+	service_lines_configure(&leases->lines, config);
 }
 
 /* ---- what relays ask ---- */
@@ -403,16 +352,8 @@ void leases_free(struct leases *leases)
 		leases_forget(leases, lease);
 		lease_close(lease);
 	}
-	while (leases->answers) {
-		struct answer *answer = leases->answers;
-		leases->answers = answer->next;
-		free(answer);
-	}
-	while (leases->lines) {
-		struct service_lines *lines = leases->lines;
-		leases->lines = lines->next;
-		free(lines);
-	}
+	answers_fini(&leases->answers);
+	service_lines_fini(&leases->lines);
 	uv_close((uv_handle_t *)&leases->answer_timer, on_handle_closed);
 	leftover_groups_close(&leases->leftover, on_handle_closed);
 }

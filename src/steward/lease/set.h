@@ -1,24 +1,12 @@
 /* The inside of struct leases: all leases, what they share, and what is owed to relays. Known to this folder only; leases.h says whose it is. */
 #ifndef STEWARD_LEASE_SET_H
 #define STEWARD_LEASE_SET_H
-#include "steward/lease/lease.h"
 #include "steward/hook/leftover_groups.h"
+#include "steward/lease/answers.h"
+#include "steward/lease/lease.h"
+#include "steward/lease/service_lines.h"
 
 enum { LEASE_BUCKETS = 1 << 14 };
-
-/* What is owed to whoever asked; paid from the loop, in order. */
-struct answer {
-	bool durable; /* on_end_durable, else on_verdict */
-	struct session_key key;
-	struct message_verdict verdict;
-	struct answer *next;
-};
-
-struct service_lines {
-	char service[SERVICE_NAME_SIZE];
-	struct hook_line line[2]; /* by enum hook_event */
-	struct service_lines *next;
-};
 
 struct leases {
 	uv_loop_t *loop;
@@ -30,8 +18,8 @@ struct leases {
 	struct store *store;
 	struct lease *all;
 	struct lease *bucket[LEASE_BUCKETS];
-	struct service_lines *lines;
-	struct answer *answers, **answers_end;
+	struct service_lines lines;
+	struct answers answers;
 	uv_timer_t answer_timer;
 	struct leftover_groups leftover;
 	bool (*lives)(void *context, const struct session_key *key, struct slot *ret);

@@ -1,0 +1,58 @@
+#include "steward/lease/service_lines.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	CONCURRENCY_UNCONFIGURED = 32, /* of releases of a service that is no longer in the config */
+};
+
+struct service_line {
+	char service[SERVICE_NAME_SIZE];
+	struct hook_line line[2]; /* by enum hook_event */
+	struct service_line *next;
+};
+
+static uint32_t configured_concurrency(const struct config *in_force, const char *service, enum hook_event event)
+{
+	const struct service_config *config = in_force ? config_service(in_force, service) : NULL;
+	if (!config)
+		return CONCURRENCY_UNCONFIGURED;
+	const struct hook_config *hook = event == HOOK_ACQUIRE ? &config->acquire : &config->release;
+	return hook->command && hook->concurrency ? hook->concurrency : CONCURRENCY_UNCONFIGURED;
+}
+
+struct hook_line *service_lines_get(struct service_lines *lines, const struct config *config, const char *service, enum hook_event event)
+{
+	struct service_line *one = lines->first;
+	while (one && strcmp(one->service, service))
+		one = one->next;
+	if (!one) {
+		if (!(one = calloc(1, sizeof *one)))
+			return NULL;
+		snprintf(one->service, sizeof one->service, "%s", service);
+		one->line[HOOK_ACQUIRE].concurrency = configured_concurrency(config, service, HOOK_ACQUIRE);
+		one->line[HOOK_RELEASE].concurrency = configured_concurrency(config, service, HOOK_RELEASE);
+		one->next = lines->first;
+		lines->first = one;
+	}
+	return &one->line[event];
+}
+
+void service_lines_configure(struct service_lines *lines, const struct config *config)
+{
+	for (struct service_line *one = lines->first; one; one = one->next) {
+		hook_line_limit(&one->line[HOOK_ACQUIRE], configured_concurrency(config, one->service, HOOK_ACQUIRE));
+		hook_line_limit(&one->line[HOOK_RELEASE], configured_concurrency(config, one->service, HOOK_RELEASE));
+	}
+}
+
+void service_lines_fini(struct service_lines *lines)
+{
+	while (lines->first) {
+		struct service_line *one = lines->first;
+		lines->first = one->next;
+		free(one);
+	}
+}
