@@ -66,6 +66,7 @@ src_steward_libsteward_a_SOURCES = \
 	src/steward/roster/roster.c src/steward/roster/roster.h \
 	src/steward/reload.c \
 	src/steward/report.c src/steward/report.h \
+	src/steward/start.c \
 	src/steward/status.c \
 	src/steward/steward.c src/steward/steward.h \
 	src/steward/stop.c \

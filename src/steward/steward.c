@@ -7,12 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -106,37 +102,7 @@ static const struct roster_host roster_host = {
 	.on_closed = on_roster_closed,
 };
 
-/* ---- what leases and resolver tell ---- */
-
-static void on_verdict(void *context, const struct session_key *key, const struct message_verdict *verdict)
-{
-	struct steward *s = context;
-
-	roster_verdict(&s->roster, key, verdict);
-}
-
-static void on_end_durable(void *context, const struct session_key *key)
-{
-	struct steward *s = context;
-
-	roster_durable(&s->roster, key);
-}
-
-static void on_leases_stopped(void *context)
-{
-	struct steward *s = context;
-
-	if (s->phase != PHASE_RELEASING)
-		return;
-	s->phase = PHASE_STOPPED;
-	upstream_say(&s->upstream, MESSAGE_STOPPED);
-}
-
-static const struct lease_callbacks lease_callbacks = {
-	.on_verdict = on_verdict,
-	.on_end_durable = on_end_durable,
-	.on_stopped = on_leases_stopped,
-};
+/* ---- what the resolver tells ---- */
 
 static void on_names_change(void *context)
 {
@@ -159,216 +125,7 @@ static const struct resolver_callbacks resolver_callbacks = {
 	.on_stopped = on_resolver_stopped,
 };
 
-/* ---- control socket ---- */
-
-static json_t *control_status(void *context)
-{
-	return steward_status(context);
-}
-
-static bool control_reload(void *context)
-{
-	struct steward *s = context;
-
-	if (s->phase != PHASE_UP && s->phase != PHASE_PREPARING)
-		return false;
-	if (s->change.state == CHANGE_NONE)
-		upstream_say(&s->upstream, MESSAGE_RELOADING);
-	steward_reload(s);
-	return true;
-}
-
-static void open_control(struct steward *s)
-{
-	static const struct control_host host = {.status = control_status, .reload = control_reload};
-	const struct config *config = s->config ? s->config : s->change.config;
-	char error[CONTROL_ERROR_SIZE];
-	struct control_options options = {
-		.path = config->control_socket,
-		.group = config->control_group,
-		.mode = config->control_mode,
-		.refused = {config->settings.user_relay, config->settings.user_status},
-		.separated = s->begin.separated,
-	};
-
-	if (!options.path)
-		return;
-	if (control_open(&s->control, &s->loop, &options, &s->roster, &host, s, error) < 0)
-		log_line(LOG_ERR, "control socket: %s; tcpwardenctl and systemctl reload do not work", error);
-}
-
-/* ---- the start, step by step ---- */
-
-static void on_recovered(void *context)
-{
-	struct steward *s = context;
-
-	s->phase = PHASE_PREPARING;
-	if (s->stop_due) {
-		roster_start(&s->roster);
-		steward_stop(s, s->deadline_ms, &s->stop_reason);
-		return;
-	}
-	if (s->resume)
-		steward_resume_change(s);
-	else
-		steward_start_change(s);
-	if (!s->closing)
-		open_control(s);
-}
-
-static bool lives(void *context, const struct session_key *key, struct slot *ret)
-{
-	struct steward *s = context;
-
-	return roster_lives(&s->roster, key, ret);
-}
-
-static void each_live(void *context, void (*visit)(void *visitor, const struct session_key *key, const struct slot *slot), void *visitor)
-{
-	struct steward *s = context;
-
-	roster_each_live(&s->roster, visit, visitor);
-}
-
-static void seed_ids(struct steward *s)
-{
-	for (uint32_t r = 0; r < s->roster.relays; r++) {
-		const struct ledger *ledger = roster_ledger(&s->roster, r);
-
-		for (int i = 0; ledger && i < LEDGER_LISTENERS; i++) {
-			const struct ledger_listener *e = &ledger->header->listeners[i];
-			char address[ADDRESS_TEXT_SIZE];
-
-			if (atomic_load_explicit(&e->state, memory_order_acquire) == LISTENER_FREE)
-				continue;
-			memcpy(address, e->address, sizeof address);
-			address[sizeof address - 1] = '\0';
-			plan_ids_seed_listener(s->ids, address, e->id);
-		}
-	}
-}
-
-/* Once the census and all ledgers are here. */
-static void recover(struct steward *s)
-{
-	const struct config *config = s->config ? s->config : s->change.config;
-	char error[MESSAGE_TEXT_SIZE];
-	int r;
-
-	if (s->phase != PHASE_STARTING || !s->census || s->roster.relays != s->begin.workers || !roster_complete(&s->roster))
-		return;
-	r = leases_new(&s->leases, &s->loop, config->settings.state_directory, s->begin.tree, &lease_callbacks, s, error);
-	if (r < 0) {
-		log_line(LOG_ERR, "leases: %s", error);
-		steward_end(s, EX_CANTCREAT);
-		return;
-	}
-	leases_configure(s->leases, config);
-	seed_ids(s);
-	s->phase = PHASE_RECOVERING;
-	leases_recover(s->leases, lives, each_live, on_recovered);
-}
-
-static int read_memfd(int fd, char **ret, size_t *ret_length)
-{
-	void *at;
-	int r = shared_map(fd, false, true, 0, &at, ret_length);
-
-	if (r < 0)
-		return r;
-	*ret = at;
-	return 0;
-}
-
-static void begin_settings(struct steward *s, const struct config *config)
-{
-	log_configure(config);
-	upstream_settings(&s->upstream, &config->settings);
-}
-
-static void report_config(const char *path, struct config_errors *errors)
-{
-	for (size_t i = 0; i < errors->count; i++)
-		log_line(LOG_ERR, "%s", errors->lines[i]);
-	log_line(LOG_ERR, "%s: %zu error%s", path, errors->count, errors->count == 1 ? "" : "s");
-	config_errors_free(errors);
-}
-
-static void on_resume(struct steward *s, struct message *m)
-{
-	struct config_errors errors = {0};
-	char *text;
-	size_t length;
-	int r;
-
-	if (!s->resume || s->config)
-		return;
-	r = read_memfd(m->fds[1], &text, &length);
-	if (r < 0) {
-		log_line(LOG_CRIT, "the accepted config cannot be read back: %s", strerror(-r));
-		steward_end(s, EX_SOFTWARE);
-		return;
-	}
-	r = config_parse(s->config_path, text, length, &s->config, &errors);
-	munmap(text, length);
-	if (r < 0) {
-		report_config(s->config_path, &errors);
-		steward_end(s, EX_SOFTWARE);
-		return;
-	}
-	s->resumed_fd = m->fds[0];
-	m->fds[0] = -1;
-	s->generation = m->body.generation.generation;
-	begin_settings(s, s->config);
-}
-
-static void on_begin(struct steward *s, const struct message *m)
-{
-	s->begin = m->body.begin;
-	s->census = census_map(m->fds[0]);
-	if (!s->census) {
-		log_line(LOG_CRIT, "the census cannot be mapped: %s", strerror(errno));
-		steward_end(s, EX_SOFTWARE);
-		return;
-	}
-	recover(s);
-}
-
-static void on_pair(struct steward *s, struct message *m)
-{
-	int r = roster_add(&s->roster, &m->body.pair, m->fds[0], m->fds[1]);
-
-	m->fds[0] = m->fds[1] = -1;
-	if (r < 0)
-		log_line(LOG_CRIT, "relay %" PRIu32 ": its ledger cannot be read: %s", m->body.pair.relay, strerror(-r));
-	recover(s);
-	steward_change_step(s);
-}
-
-static void on_stop(struct steward *s, uint64_t deadline_ms)
-{
-	static const struct reason shutdown = {.who = WHO_OPERATOR, .how = HOW_SHUTDOWN};
-
-	switch (s->phase) {
-	case PHASE_STARTING:
-	case PHASE_RECOVERING:
-		s->stop_due = true;
-		s->deadline_ms = deadline_ms;
-		s->stop_reason = shutdown;
-		return;
-	case PHASE_PREPARING:
-	case PHASE_UP:
-	case PHASE_STOPPING:
-		steward_stop(s, deadline_ms, &shutdown);
-		return;
-	case PHASE_RELEASING:
-		return;
-	case PHASE_STOPPED:
-		upstream_say(&s->upstream, MESSAGE_STOPPED);
-		return;
-	}
-}
+/* ---- what the supervisor tells ---- */
 
 static void on_upstream_message(void *context, struct message *m)
 {
@@ -378,7 +135,7 @@ static void on_upstream_message(void *context, struct message *m)
 		return;
 	switch ((enum message_kind)m->header.kind) {
 	case MESSAGE_RESUME:
-		on_resume(s, m);
+		steward_on_resume(s, m);
 		return;
 	case MESSAGE_INHERITED:
 		m->body.text.text[MESSAGE_TEXT_SIZE - 1] = '\0';
@@ -386,10 +143,10 @@ static void on_upstream_message(void *context, struct message *m)
 		m->fds[0] = -1;
 		return;
 	case MESSAGE_BEGIN:
-		on_begin(s, m);
+		steward_on_begin(s, m);
 		return;
 	case MESSAGE_PAIR:
-		on_pair(s, m);
+		steward_on_pair(s, m);
 		return;
 	case MESSAGE_PAIR_LOST:
 		roster_lose(&s->roster, &m->body.pair);
@@ -398,7 +155,7 @@ static void on_upstream_message(void *context, struct message *m)
 		steward_reload(s);
 		return;
 	case MESSAGE_STOP:
-		on_stop(s, m->body.deadline.deadline_ms);
+		steward_on_stop(s, m->body.deadline.deadline_ms);
 		return;
 #define NOT_TO_US(NAME) case MESSAGE_##NAME:
 	NOT_TO_US(NONE) NOT_TO_US(SETTINGS) NOT_TO_US(ACCEPTED) NOT_TO_US(READY) NOT_TO_US(RELOADED) NOT_TO_US(RELOADING)
@@ -412,32 +169,9 @@ static void on_upstream_message(void *context, struct message *m)
 	}
 }
 
-/* The tree has lost its head. Sessions have as long as the config says, then everything ends in order. */
-static void orphaned(struct steward *s)
-{
-	static const struct reason reason = {.who = WHO_SYSTEM, .how = HOW_SHUTDOWN};
-	const struct config *config = s->config ? s->config : s->change.config;
-	uint64_t deadline_ms = clock_mono_ms() + (config ? config->settings.orphan_timeout_ms : 0);
-
-	if (s->closing || s->phase >= PHASE_STOPPING)
-		return;
-	log_line(LOG_CRIT, "the supervisor is dead: sessions are ended in order, leases released");
-	if (s->phase == PHASE_STARTING) {
-		steward_end(s, EX_UNAVAILABLE);
-		return;
-	}
-	if (s->phase == PHASE_RECOVERING) {
-		s->stop_due = true;
-		s->deadline_ms = deadline_ms;
-		s->stop_reason = reason;
-		return;
-	}
-	steward_stop(s, deadline_ms, &reason);
-}
-
 static void on_upstream_gone(void *context)
 {
-	orphaned(context);
+	steward_on_orphaned(context);
 }
 
 static void on_parent(uv_poll_t *poll, int status, int events)
@@ -449,7 +183,7 @@ static void on_parent(uv_poll_t *poll, int status, int events)
 	uv_poll_stop(poll);
 	s->upstream.gone = true;
 	uv_poll_stop(&s->upstream.poll);
-	orphaned(s);
+	steward_on_orphaned(s);
 }
 
 /* The supervisor ends the tree, or someone ends us: whatever is under way is taken up by the next steward, if there is one. */
@@ -562,7 +296,7 @@ int steward_run(const char *config_path, bool resume)
 	s.resumed_fd = -1;
 	map_pulse(&s);
 	if (!resume && (r = config_load(config_path, &s.change.config, &errors)) < 0) {
-		report_config(config_path, &errors);
+		steward_report_config(config_path, &errors);
 		return r == -ENOMEM ? EX_OSERR : EX_CONFIG;
 	}
 	r = open_all(&s);
@@ -571,7 +305,7 @@ int steward_run(const char *config_path, bool resume)
 		return EX_OSERR;
 	}
 	if (!resume)
-		begin_settings(&s, s.change.config);
+		steward_use_settings(&s, s.change.config);
 	while (!s.closing || (uv_loop_alive(&s.loop) && !s.late))
 		uv_run(&s.loop, UV_RUN_ONCE);
 	/* Hooks that run on are the next steward's (leases_recover); memory that something may still use is the kernel's to free. */

@@ -3,7 +3,8 @@
  *   STARTING ── BEGIN and every PAIR ──► RECOVERING ── leases judged ──► PREPARING ── relays have the plan ──► UP
  *      STOPPING (from any of the last three) ── sessions over ──► RELEASING ── leases released ──► STOPPED
  *
- * steward.c: start and what others tell us; reload.c: how a config, or new addresses, come into force; stop.c: the end. */
+ * steward.c: the loop, and what others tell us; start.c: up to PREPARING; reload.c: how a config, or new addresses, come into force;
+ * stop.c: the end. */
 #ifndef STEWARD_STEWARD_H
 #define STEWARD_STEWARD_H
 #include "steward/config/config.h"
@@ -89,6 +90,13 @@ struct steward {
 /* Runs the role to its end. The exit status (sysexits.h). */
 int steward_run(const char *config_path, bool resume);
 
+/* start.c */
+void steward_use_settings(struct steward *steward, const struct config *config);
+void steward_report_config(const char *path, struct config_errors *errors); /* to the log; frees them */
+void steward_on_resume(struct steward *steward, struct message *message); /* takes its descriptors */
+void steward_on_begin(struct steward *steward, const struct message *message);
+void steward_on_pair(struct steward *steward, struct message *message); /* takes its descriptors */
+
 /* reload.c */
 void steward_start_change(struct steward *steward);  /* first start: steward->change.config is set */
 void steward_resume_change(struct steward *steward); /* after a predecessor */
@@ -101,6 +109,8 @@ void steward_on_resolved(struct steward *steward);
 /* stop.c */
 void steward_stop(struct steward *steward, uint64_t deadline_ms, const struct reason *reason);
 void steward_stop_step(struct steward *steward);
+void steward_on_stop(struct steward *steward, uint64_t deadline_ms); /* the supervisor asks for it, in whatever phase */
+void steward_on_orphaned(struct steward *steward);                   /* the supervisor is dead */
 
 /* steward.c */
 void steward_end(struct steward *steward, int exit_status); /* closes everything: the loop ends */

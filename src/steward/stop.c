@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sysexits.h>
 #include <syslog.h>
 
 enum {
@@ -80,4 +81,51 @@ void steward_stop_step(struct steward *s)
 	} else if (now_ms >= s->patience_ms) {
 		release(s);
 	}
+}
+
+void steward_on_stop(struct steward *s, uint64_t deadline_ms)
+{
+	static const struct reason shutdown = {.who = WHO_OPERATOR, .how = HOW_SHUTDOWN};
+
+	switch (s->phase) {
+	case PHASE_STARTING:
+	case PHASE_RECOVERING:
+		s->stop_due = true;
+		s->deadline_ms = deadline_ms;
+		s->stop_reason = shutdown;
+		return;
+	case PHASE_PREPARING:
+	case PHASE_UP:
+	case PHASE_STOPPING:
+		steward_stop(s, deadline_ms, &shutdown);
+		return;
+	case PHASE_RELEASING:
+		return;
+	case PHASE_STOPPED:
+		upstream_say(&s->upstream, MESSAGE_STOPPED);
+		return;
+	}
+}
+
+/* The tree has lost its head. Sessions have as long as the config says, then everything ends in order. */
+void steward_on_orphaned(struct steward *s)
+{
+	static const struct reason reason = {.who = WHO_SYSTEM, .how = HOW_SHUTDOWN};
+	const struct config *config = s->config ? s->config : s->change.config;
+	uint64_t deadline_ms = clock_mono_ms() + (config ? config->settings.orphan_timeout_ms : 0);
+
+	if (s->closing || s->phase >= PHASE_STOPPING)
+		return;
+	log_line(LOG_CRIT, "the supervisor is dead: sessions are ended in order, leases released");
+	if (s->phase == PHASE_STARTING) {
+		steward_end(s, EX_UNAVAILABLE);
+		return;
+	}
+	if (s->phase == PHASE_RECOVERING) {
+		s->stop_due = true;
+		s->deadline_ms = deadline_ms;
+		s->stop_reason = reason;
+		return;
+	}
+	steward_stop(s, deadline_ms, &reason);
 }

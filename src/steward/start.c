@@ -1,0 +1,231 @@
+/* The start, step by step: what the supervisor tells, until every lease of a predecessor is judged. */
+#include "steward/steward.h"
+
+#include "steward/log/log.h"
+#include "wire/shared.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sysexits.h>
+#include <syslog.h>
+
+void steward_use_settings(struct steward *s, const struct config *config)
+{
+	log_configure(config);
+	upstream_settings(&s->upstream, &config->settings);
+}
+
+void steward_report_config(const char *path, struct config_errors *errors)
+{
+	for (size_t i = 0; i < errors->count; i++)
+		log_line(LOG_ERR, "%s", errors->lines[i]);
+	log_line(LOG_ERR, "%s: %zu error%s", path, errors->count, errors->count == 1 ? "" : "s");
+	config_errors_free(errors);
+}
+
+/* ---- what leases tell ---- */
+
+static void on_verdict(void *context, const struct session_key *key, const struct message_verdict *verdict)
+{
+	struct steward *s = context;
+
+	roster_verdict(&s->roster, key, verdict);
+}
+
+static void on_end_durable(void *context, const struct session_key *key)
+{
+	struct steward *s = context;
+
+	roster_durable(&s->roster, key);
+}
+
+static void on_leases_stopped(void *context)
+{
+	struct steward *s = context;
+
+	if (s->phase != PHASE_RELEASING)
+		return;
+	s->phase = PHASE_STOPPED;
+	upstream_say(&s->upstream, MESSAGE_STOPPED);
+}
+
+static const struct lease_callbacks lease_callbacks = {
+	.on_verdict = on_verdict,
+	.on_end_durable = on_end_durable,
+	.on_stopped = on_leases_stopped,
+};
+
+/* ---- what the control socket asks ---- */
+
+static json_t *control_status(void *context)
+{
+	return steward_status(context);
+}
+
+static bool control_reload(void *context)
+{
+	struct steward *s = context;
+
+	if (s->phase != PHASE_UP && s->phase != PHASE_PREPARING)
+		return false;
+	if (s->change.state == CHANGE_NONE)
+		upstream_say(&s->upstream, MESSAGE_RELOADING);
+	steward_reload(s);
+	return true;
+}
+
+static void open_control(struct steward *s)
+{
+	static const struct control_host host = {.status = control_status, .reload = control_reload};
+	const struct config *config = s->config ? s->config : s->change.config;
+	char error[CONTROL_ERROR_SIZE];
+	struct control_options options = {
+		.path = config->control_socket,
+		.group = config->control_group,
+		.mode = config->control_mode,
+		.refused = {config->settings.user_relay, config->settings.user_status},
+		.separated = s->begin.separated,
+	};
+
+	if (!options.path)
+		return;
+	if (control_open(&s->control, &s->loop, &options, &s->roster, &host, s, error) < 0)
+		log_line(LOG_ERR, "control socket: %s; tcpwardenctl and systemctl reload do not work", error);
+}
+
+/* ---- what the supervisor tells ---- */
+
+static void on_recovered(void *context)
+{
+	struct steward *s = context;
+
+	s->phase = PHASE_PREPARING;
+	if (s->stop_due) {
+		roster_start(&s->roster);
+		steward_stop(s, s->deadline_ms, &s->stop_reason);
+		return;
+	}
+	if (s->resume)
+		steward_resume_change(s);
+	else
+		steward_start_change(s);
+	if (!s->closing)
+		open_control(s);
+}
+
+static bool lives(void *context, const struct session_key *key, struct slot *ret)
+{
+	struct steward *s = context;
+
+	return roster_lives(&s->roster, key, ret);
+}
+
+static void each_live(void *context, void (*visit)(void *visitor, const struct session_key *key, const struct slot *slot), void *visitor)
+{
+	struct steward *s = context;
+
+	roster_each_live(&s->roster, visit, visitor);
+}
+
+static void seed_ids(struct steward *s)
+{
+	for (uint32_t r = 0; r < s->roster.relays; r++) {
+		const struct ledger *ledger = roster_ledger(&s->roster, r);
+
+		for (int i = 0; ledger && i < LEDGER_LISTENERS; i++) {
+			const struct ledger_listener *e = &ledger->header->listeners[i];
+			char address[ADDRESS_TEXT_SIZE];
+
+			if (atomic_load_explicit(&e->state, memory_order_acquire) == LISTENER_FREE)
+				continue;
+			memcpy(address, e->address, sizeof address);
+			address[sizeof address - 1] = '\0';
+			plan_ids_seed_listener(s->ids, address, e->id);
+		}
+	}
+}
+
+/* Once the census and all ledgers are here. */
+static void recover(struct steward *s)
+{
+	const struct config *config = s->config ? s->config : s->change.config;
+	char error[MESSAGE_TEXT_SIZE];
+	int r;
+
+	if (s->phase != PHASE_STARTING || !s->census || s->roster.relays != s->begin.workers || !roster_complete(&s->roster))
+		return;
+	r = leases_new(&s->leases, &s->loop, config->settings.state_directory, s->begin.tree, &lease_callbacks, s, error);
+	if (r < 0) {
+		log_line(LOG_ERR, "leases: %s", error);
+		steward_end(s, EX_CANTCREAT);
+		return;
+	}
+	leases_configure(s->leases, config);
+	seed_ids(s);
+	s->phase = PHASE_RECOVERING;
+	leases_recover(s->leases, lives, each_live, on_recovered);
+}
+
+static int read_memfd(int fd, char **ret, size_t *ret_length)
+{
+	void *at;
+	int r = shared_map(fd, false, true, 0, &at, ret_length);
+
+	if (r < 0)
+		return r;
+	*ret = at;
+	return 0;
+}
+
+void steward_on_resume(struct steward *s, struct message *m)
+{
+	struct config_errors errors = {0};
+	char *text;
+	size_t length;
+	int r;
+
+	if (!s->resume || s->config)
+		return;
+	r = read_memfd(m->fds[1], &text, &length);
+	if (r < 0) {
+		log_line(LOG_CRIT, "the accepted config cannot be read back: %s", strerror(-r));
+		steward_end(s, EX_SOFTWARE);
+		return;
+	}
+	r = config_parse(s->config_path, text, length, &s->config, &errors);
+	munmap(text, length);
+	if (r < 0) {
+		steward_report_config(s->config_path, &errors);
+		steward_end(s, EX_SOFTWARE);
+		return;
+	}
+	s->resumed_fd = m->fds[0];
+	m->fds[0] = -1;
+	s->generation = m->body.generation.generation;
+	steward_use_settings(s, s->config);
+}
+
+void steward_on_begin(struct steward *s, const struct message *m)
+{
+	s->begin = m->body.begin;
+	s->census = census_map(m->fds[0]);
+	if (!s->census) {
+		log_line(LOG_CRIT, "the census cannot be mapped: %s", strerror(errno));
+		steward_end(s, EX_SOFTWARE);
+		return;
+	}
+	recover(s);
+}
+
+void steward_on_pair(struct steward *s, struct message *m)
+{
+	int r = roster_add(&s->roster, &m->body.pair, m->fds[0], m->fds[1]);
+
+	m->fds[0] = m->fds[1] = -1;
+	if (r < 0)
+		log_line(LOG_CRIT, "relay %" PRIu32 ": its ledger cannot be read: %s", m->body.pair.relay, strerror(-r));
+	recover(s);
+	steward_change_step(s);
+}
