@@ -227,6 +227,9 @@ static void on_claim(struct pair *pair, struct message *message, enum member_rol
 	}
 	message->fds[0] = -1;
 	member_list(member, process);
+	/* Cloned by a holder in its last moment, after all others were sent SIGKILL. */
+	if (tree_is_ending(pair->tree) && pair->tree->end_killed)
+		member_kill(member);
 }
 
 static void hear(struct pair *pair)
@@ -353,8 +356,9 @@ static void adopt_unknown(struct pair *pair)
 		return;
 	}
 	member_list(member, process);
-	say(LOG_WARNING, "relay %" PRIu32 " (process %ld) lost its holder and does not take its place: ended", pair->index,
-		(long)pid);
+	if (!tree_is_ending(pair->tree))
+		say(LOG_WARNING, "relay %" PRIu32 " (process %ld) lost its holder and does not take its place: ended", pair->index,
+			(long)pid);
 	member_kill(member);
 }
 
@@ -415,14 +419,30 @@ void pair_signal(struct pair *pair, int signal)
 {
 	bool holder = false;
 
-	for (struct member *member = pair->members; member; member = member->next)
-		holder |= member->role == MEMBER_HOLDER;
+	/* Holders first, so that none of them sees its relay's death and clones another. */
 	for (struct member *member = pair->members; member; member = member->next) {
+		if (member->role != MEMBER_HOLDER)
+			continue;
+		holder = true;
 		if (signal == SIGKILL)
 			member_kill(member);
-		else if (!holder || member->role == MEMBER_HOLDER)
+		else
 			process_signal(member->process, signal);
 	}
+	for (struct member *member = pair->members; member; member = member->next) {
+		if (member->role == MEMBER_HOLDER)
+			continue;
+		if (signal == SIGKILL)
+			member_kill(member);
+		else if (!holder)
+			process_signal(member->process, signal);
+	}
+}
+
+void pair_end_unknown(struct pair *pair)
+{
+	if (!pair->members && pair->channel && !pair->table_gone)
+		adopt_unknown(pair);
 }
 
 bool pair_gone(const struct pair *pair)

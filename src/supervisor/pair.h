@@ -44,8 +44,12 @@ void pair_check(struct pair *pair, uint64_t now_ns, uint64_t grace_ns);
 /* The steward asks: this relay said what it may not. */
 void pair_replace_relay(struct pair *pair, uint32_t incarnation);
 
-/* SIGTERM goes to the holder, which ends its relay; SIGKILL to all. */
+/* SIGTERM goes to the holder, which ends its relay; SIGKILL to all, and to whoever makes himself known later. */
 void pair_signal(struct pair *pair, int signal);
+
+/* A few times a second once all were sent SIGKILL: a relay that its holder cloned just before is nobody's yet, and would take the
+ * holder's place, and keep the lock. It is killed, too. */
+void pair_end_unknown(struct pair *pair);
 
 /* No process of it lives. */
 bool pair_gone(const struct pair *pair);

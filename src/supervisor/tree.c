@@ -26,7 +26,7 @@ enum {
 	LATE_MS = 1000,      /* a tick later than this: we, and likely all others, were not run */
 	STOP_CAP_MS = 90000, /* for the steward to finish after the deadline that it was given */
 	END_MS = 5000,       /* for roles to obey SIGTERM when their work is done */
-	KILLED_MS = 2000,    /* to be gone after SIGKILL */
+	KILLED_MS = 5000,    /* to be gone after SIGKILL */
 	DESCRIPTORS = 4096,  /* a few descriptors for each pair */
 };
 
@@ -333,6 +333,9 @@ static void on_tick(uv_timer_t *timer)
 		for (uint32_t i = 0; i < tree->pair_count; i++)
 			pair_check(&tree->pairs[i], now_ns, tree->grace_ns);
 		steward_say(&tree->steward);
+	} else if (tree->end_killed) {
+		for (uint32_t i = 0; i < tree->pair_count; i++)
+			pair_end_unknown(&tree->pairs[i]);
 	}
 	check_end(tree, now_ns / 1000000);
 }

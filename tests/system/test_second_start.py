@@ -1,4 +1,6 @@
 """One tree for each state directory, and what a start says when it cannot be."""
+import glob
+import os
 import shutil
 import socket
 import subprocess
@@ -12,9 +14,21 @@ from settings import service
 from waiting import wait_for
 
 
-def run(warden, *arguments):
-    return subprocess.run([warden.program("supervisor", "tcpwarden"), *arguments], capture_output=True, text=True, timeout=30,
+def run(warden, *arguments, timeout=30):
+    return subprocess.run([warden.program("supervisor", "tcpwarden"), *arguments], capture_output=True, text=True, timeout=timeout,
                           env={"TCPWARDEN_LIBEXECDIR": f"{warden.program('steward')}:{warden.program('relay')}"})
+
+
+def processes_with(state):
+    """Who has the lock of that state directory open."""
+    found = []
+    for fds in glob.glob("/proc/[0-9]*/fd"):
+        try:
+            if any(os.readlink(os.path.join(fds, fd)) == f"{state}/lock" for fd in os.listdir(fds)):
+                found.append(int(fds.split("/")[2]))
+        except OSError:
+            continue
+    return found
 
 
 def test_same_state_directory(through, backend):
@@ -117,3 +131,14 @@ def test_systemd_passes_a_socket(tcpwarden, backend):
         warden.start()
         with connect(address) as client:
             client.send(10).read(10)
+
+
+def test_a_start_that_fails_leaves_nothing_behind(tcpwarden, backend):
+    """All is killed while relays are only just being cloned: none may take its holder's place, and keep the lock."""
+    taken = backend(peers.echo)
+    warden = tcpwarden({"workers": 4, "orphan_timeout": "30s", "services": [service("echo", taken.address, "127.0.0.1:1")]}, start=False)
+    for _ in range(12):
+        result = run(warden, "--config", warden.config_path, timeout=10)  # of who has its stderr: also of those left behind
+        # Were the lock still held, it would be 69, and "held by the sessions of a tcpwarden that has died".
+        assert taken.address in result.stderr and "died" not in result.stderr, result.stderr
+        wait_for(lambda: not processes_with(warden.state), lambda: f"the end of {processes_with(warden.state)}", 5)
