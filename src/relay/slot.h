@@ -3,12 +3,13 @@
 #define RELAY_SLOT_H
 #include "wire/ledger.h"
 
-/* Between the two, the record may change. A relay that dies in between leaves the sequence odd; adoption makes it even. */
+/* Between the two, the record may change. A relay that dies in between leaves the sequence odd; adoption makes that of a living session
+ * even. A slot that was free then is written anew from odd on: it must not come out as even while it is written. */
 static inline void slot_write_begin(struct slot *slot)
 {
 	uint32_t sequence = atomic_load_explicit(&slot->sequence, memory_order_relaxed);
 
-	atomic_store_explicit(&slot->sequence, sequence + 1, memory_order_relaxed);
+	atomic_store_explicit(&slot->sequence, (sequence + 1) | 1, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
 }
 
