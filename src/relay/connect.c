@@ -5,6 +5,7 @@
 #include "relay/flow.h"
 #include "relay/kill_point.h"
 #include "relay/link.h"
+#include "relay/ring.h"
 #include "relay/socket.h"
 #include "wire/say.h"
 
@@ -96,9 +97,9 @@ static void connected(struct relay *relay, struct session *session)
 	wheel_remove(&relay->wheel, &session->due);
 	slot->deadline_ms = 0;
 	kill_point();
+	ring_put(relay, session, EVENT_CONNECTED);
 	slot_set_state(slot, SLOT_RELAYING);
 	kill_point();
-	session_event(relay, session, EVENT_CONNECTED);
 	/* What waited meanwhile made its edge long ago. */
 	session_queue(relay, session);
 }

@@ -11,6 +11,7 @@ src_relay_librelay_a_SOURCES = \
 	src/relay/link.c src/relay/link.h \
 	src/relay/pipes.c src/relay/pipes.h \
 	src/relay/relay.c src/relay/relay.h \
+	src/relay/ring.c src/relay/ring.h \
 	src/relay/session.c src/relay/session.h src/relay/slot.h \
 	src/relay/socket.c src/relay/socket.h \
 	src/relay/wheel.c src/relay/wheel.h

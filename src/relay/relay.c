@@ -5,6 +5,7 @@
 #include "relay/door.h"
 #include "relay/kill_point.h"
 #include "relay/link.h"
+#include "relay/ring.h"
 #include "relay/session.h"
 #include "wire/inherit.h"
 #include "wire/say.h"
@@ -151,6 +152,7 @@ static int start(struct relay *relay)
 	atomic_fetch_add(&relay->header->starts, 1);
 	beat(relay);
 	kill_point_arm(relay->header->kill_one_in);
+	ring_adopt(relay);
 	if (relay->header->plan_fd >= 0) {
 		r = plan_map(&relay->plan, relay->header->plan_fd);
 		if (r < 0) {

@@ -7,6 +7,7 @@
 #include "relay/flow.h"
 #include "relay/kill_point.h"
 #include "relay/link.h"
+#include "relay/ring.h"
 #include "relay/socket.h"
 
 #include <assert.h>
@@ -349,34 +350,6 @@ enum how how_of_error(int error)
 	return HOW_FAILED;
 }
 
-void session_event(struct relay *relay, const struct session *session, enum event_kind kind)
-{
-	struct ledger_header *header = relay->header;
-	uint64_t number = atomic_load_explicit(&header->events_made, memory_order_relaxed) + 1;
-	struct ledger_event *event = &relay->ledger.events[number & (LEDGER_EVENTS - 1)];
-
-	if (number - atomic_load_explicit(&header->events_taken, memory_order_relaxed) > LEDGER_EVENTS)
-		atomic_fetch_add_explicit(&header->events_lost, 1, memory_order_relaxed);
-	atomic_store_explicit(&event->sequence, 0, memory_order_relaxed);
-	atomic_thread_fence(memory_order_release);
-	event->kind = kind;
-	event->slot = session->index;
-	event->record = relay->ledger.slots[session->index].record;
-	atomic_store_explicit(&event->sequence, number, memory_order_release);
-	kill_point();
-	atomic_store_explicit(&header->events_made, number, memory_order_release);
-	link_ring(relay);
-}
-
-/* The last thing that a predecessor did may have been to say this very end. */
-static bool end_was_said(const struct relay *relay, const struct slot *slot)
-{
-	uint64_t number = atomic_load_explicit(&relay->header->events_made, memory_order_relaxed);
-	const struct ledger_event *last = &relay->ledger.events[number & (LEDGER_EVENTS - 1)];
-
-	return number && last->kind == EVENT_ENDED && last->record.id == slot->record.id;
-}
-
 static void account(struct relay *relay, struct slot *slot)
 {
 	struct session_record *r = &slot->record;
@@ -406,8 +379,7 @@ void session_finish(struct relay *relay, struct session *session)
 		census_leave_service(relay->census, relay->index, slot->counted_service);
 		slot->counted &= (uint8_t)~COUNTED_SERVICE;
 	}
-	if (!end_was_said(relay, slot))
-		session_event(relay, session, EVENT_ENDED);
+	ring_put(relay, session, EVENT_ENDED);
 	kill_point();
 	if (slot->told) {
 		slot_set_state(slot, SLOT_RELEASING);

@@ -62,7 +62,4 @@ void session_free(struct relay *relay, struct session *session);
 /* The slot of that index is in use (at adoption). */
 void session_mark_used(struct relay *relay, uint32_t index);
 
-/* The ring: connected, ended. */
-void session_event(struct relay *relay, const struct session *session, enum event_kind kind);
-
 #endif
