@@ -1,6 +1,7 @@
 #include "relay/adopt.h"
 
 #include "relay/books.h"
+#include "relay/connect.h"
 #include "relay/door.h"
 #include "relay/ending.h"
 #include "relay/flow.h"
@@ -151,6 +152,8 @@ static void adopt_session(struct relay *relay, struct session *session)
 		say(LOG_CRIT, "session %llx: bytes were lost at a relay's death; it is reset", (unsigned long long)slot->record.id);
 		ending_begin(relay, session, &(struct reason){.who = WHO_SYSTEM, .how = HOW_FAILED, .error = EIO}, ENDING_NOW);
 	}
+	if (slot_state(slot) == SLOT_CONNECTING)
+		connect_adopt(relay, session);
 	if (slot_state(slot) == SLOT_CLOSING || slot_state(slot) == SLOT_CONNECTING)
 		wheel_set(&relay->wheel, &session->due, slot->deadline_ms);
 	session_queue(relay, session);

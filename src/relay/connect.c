@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 enum { SYN_SENT = 2, CLOSE = 7 }; /* include/net/tcp_states.h */
+enum { AGAIN_MS = 20 };           /* until a full unix listener is asked again */
 
 /* FNV-1a over the client's address: the same client goes to the same backend as long as the list stands. */
 static uint32_t hash_of(const struct endpoint *e)
@@ -115,6 +116,26 @@ static void forget_socket(struct relay *relay, struct slot *slot)
 		close(fd);
 }
 
+/* The round over the backends begins (again): under another plan than the one it began under, the slot's numbers mean nothing. */
+static void begin_round(struct relay *relay, struct session *session, const struct plan_service *service)
+{
+	struct slot *slot = session_slot(relay, session);
+
+	session->round_generation = relay->plan.header->generation;
+	slot->candidate = slot->address = 0;
+	if (service && service->backend_count)
+		slot->candidate = choose(relay, service, slot);
+	session->first_candidate = slot->candidate;
+}
+
+static bool is_connected(int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t length = sizeof peer;
+
+	return getpeername(fd, (struct sockaddr *)&peer, &length) == 0;
+}
+
 /* 0: connected or on its way; else -errno of why not. */
 static int try_address(struct relay *relay, struct session *session, const struct plan_address *to, uint32_t backend_id)
 {
@@ -123,7 +144,6 @@ static int try_address(struct relay *relay, struct session *session, const struc
 	const char *option = NULL;
 	int fd, r;
 
-	slot->tries++;
 	slot_write_begin(slot);
 	endpoint_from_sockaddr(&slot->record.backend, &to->to);
 	slot->record.backend_id = backend_id;
@@ -142,12 +162,19 @@ static int try_address(struct relay *relay, struct session *session, const struc
 		return r;
 	}
 	socket_arm_reset(fd);
-	slot->deadline_ms = relay->now_ms + policy->connect_timeout_ms;
+	if (!slot->deadline_ms)
+		slot->deadline_ms = relay->now_ms + policy->connect_timeout_ms;
 	wheel_set(&relay->wheel, &session->due, slot->deadline_ms);
 	kill_point();
-	if (connect(fd, (const struct sockaddr *)&to->to, to->length) < 0 && errno != EINPROGRESS)
-		return -errno;
+	r = connect(fd, (const struct sockaddr *)&to->to, to->length) < 0 ? -errno : 0;
 	kill_point();
+	/* A unix listener whose queue is full: another client would wait there, and so do we. */
+	if (r == -EAGAIN && to->to.ss_family == AF_UNIX) {
+		wheel_set(&relay->wheel, &session->due, relay->now_ms + AGAIN_MS);
+		return 0;
+	}
+	if (r < 0 && r != -EINPROGRESS)
+		return r;
 	return relay_watch_session(relay, session->index, SIDE_BACKEND, fd);
 }
 
@@ -196,6 +223,11 @@ static enum how how_of_connect(int error)
 	return error == ETIMEDOUT ? HOW_CONNECT_TIMEOUT : how_of_error(error);
 }
 
+static bool is_ours(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == EADDRNOTAVAIL;
+}
+
 /* Tries on from the slot's candidate until something is on its way. error: of the try before, 0: none. */
 static void go_on(struct relay *relay, struct session *session, int error)
 {
@@ -204,6 +236,10 @@ static void go_on(struct relay *relay, struct session *session, int error)
 	struct plan_address routed;
 	bool again = error != 0;
 
+	if (relay->plan.header && session->round_generation != relay->plan.header->generation) {
+		begin_round(relay, session, service);
+		again = again && slot->route.family != AF_UNSPEC;
+	}
 	for (;;) {
 		const struct plan_address *to = &routed;
 		uint32_t id = 0;
@@ -229,16 +265,23 @@ static void go_on(struct relay *relay, struct session *session, int error)
 			id = backend->id;
 		}
 		r = try_address(relay, session, to, id);
+		/* Counted when it was made: one that a death cut off is made again. */
+		slot->tries++;
+		kill_point();
 		if (r == 0) {
-			connect_check(relay, session);
+			if (to->to.ss_family != AF_UNIX || is_connected(slot->fd[SIDE_BACKEND]))
+				connect_check(relay, session);
 			return;
 		}
 		error = -r;
+		slot->deadline_ms = 0;
 		forget_socket(relay, slot);
 		again = true;
 	}
 	if (!error)
 		give_up(relay, session, WHO_BACKEND, HOW_NO_BACKEND, 0);
+	else if (is_ours(error))
+		give_up(relay, session, WHO_SYSTEM, HOW_LIMIT, error);
 	else
 		give_up(relay, session, WHO_BACKEND, how_of_connect(error), error);
 }
@@ -248,21 +291,39 @@ static void failed(struct relay *relay, struct session *session, int error)
 	struct slot *slot = session_slot(relay, session);
 
 	link_resolve(relay, slot->record.backend_id);
+	slot->deadline_ms = 0;
 	forget_socket(relay, slot);
 	go_on(relay, session, error);
+}
+
+/* The same address once more, within what is left of its time: it was not asked yet, or its queue was full. */
+static void same_again(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+
+	forget_socket(relay, slot);
+	if (slot->tries)
+		slot->tries--;
+	go_on(relay, session, 0);
 }
 
 void connect_start(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
-	const struct plan_service *service = plan_service_by_id(&relay->plan, slot->record.service_id);
 
-	if (service && service->backend_count) {
-		slot->candidate = choose(relay, service, slot);
-		slot->address = 0;
-		session->first_candidate = slot->candidate;
-	}
+	slot->deadline_ms = 0;
+	session->round_generation = 0;
 	go_on(relay, session, 0);
+}
+
+void connect_adopt(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+
+	if (!relay->plan.header || slot->record.plan_generation != relay->plan.header->generation)
+		return;
+	session->round_generation = slot->record.plan_generation;
+	session->first_candidate = slot->candidate;
 }
 
 void connect_check(struct relay *relay, struct session *session)
@@ -272,14 +333,17 @@ void connect_check(struct relay *relay, struct session *session)
 	socklen_t length = sizeof error;
 	struct books books;
 
-	if (fd < 0) { /* a predecessor died between two tries: the candidate may have been of another plan */
-		slot->candidate = slot->address = 0;
-		session->first_candidate = 0;
-		go_on(relay, session, 0);
+	if (fd < 0) { /* a predecessor died between two tries */
+		connect_start(relay, session);
 		return;
 	}
 	if (books_read(fd, false, &books) < 0) { /* a unix socket is connected at once or not at all */
-		connected(relay, session);
+		if (is_connected(fd))
+			connected(relay, session);
+		else if (relay->now_ms >= slot->deadline_ms)
+			failed(relay, session, ETIMEDOUT);
+		else
+			same_again(relay, session);
 		return;
 	}
 	if (books.state == SYN_SENT) {
@@ -292,9 +356,7 @@ void connect_check(struct relay *relay, struct session *session)
 		if (!error)
 			getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
 		if (error == ENOTCONN) { /* a predecessor died between listing it and connect: this try has not been made */
-			forget_socket(relay, slot);
-			slot->tries--;
-			go_on(relay, session, 0);
+			same_again(relay, session);
 			return;
 		}
 		if (error != ECONNRESET && error != EPIPE && !books.received && !books.fin_received) {
