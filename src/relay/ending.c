@@ -82,7 +82,8 @@ void ending_begin(struct relay *relay, struct session *session, const struct rea
 static enum side_ending after_failure(const struct slot *slot, enum side failed)
 {
 	/* A backend that ended its answer and then resets what still comes has answered in whole, and no reset may destroy that. A client that
-	 * resets after its FIN is another matter: its backend must learn that no one listens any more. */
+	 * resets after its FIN is another matter: its backend must learn that no one listens any more. Should the end of the answer be
+	 * found only later, ending_source_is_whole says so. */
 	if (failed == SIDE_BACKEND && slot->flow[SIDE_BACKEND] == FLOW_SHUT)
 		return ENDING_DELIVER;
 	switch ((enum end_mode)slot->policy.on_failure) {
@@ -96,13 +97,20 @@ static enum side_ending after_failure(const struct slot *slot, enum side failed)
 	return ENDING_RESET;
 }
 
+void ending_source_is_whole(struct slot *slot, enum side from)
+{
+	if (from == SIDE_BACKEND && slot->side_end[from] == SIDE_FAILED && slot->ending[SIDE_CLIENT] == ENDING_RESET)
+		slot->ending[SIDE_CLIENT] = ENDING_DELIVER;
+}
+
 void ending_peer_failed(struct relay *relay, struct session *session, enum side failed, enum operation operation, int error)
 {
 	struct slot *slot = session_slot(relay, session);
 	enum side other = other_side(failed);
 	enum slot_state state = slot_state(slot);
 
-	if (slot->side_end[failed] != SIDE_FAILED) {
+	/* EPIPE says that it takes no more; why, it may tell later. */
+	if (slot->side_end[failed] != SIDE_FAILED || slot->side_error[failed] == EPIPE) {
 		slot->side_error[failed] = error;
 		slot->side_operation[failed] = (uint8_t)operation;
 		slot->side_end[failed] = SIDE_FAILED;
@@ -169,7 +177,9 @@ static void let_go(struct relay *relay, struct session *session, enum side s, bo
 	int fd = slot->fd[s];
 	struct books books;
 
-	if (books_read(fd, slot->flow[other] == FLOW_SHUT, &books) == 0) {
+	bool tcp = books_read(fd, slot->flow[other] == FLOW_SHUT, &books) == 0;
+
+	if (tcp) {
 		int64_t acked = books.acked - slot->given_base[s];
 
 		slot->received[s] = (uint64_t)books.received;
@@ -178,7 +188,8 @@ static void let_go(struct relay *relay, struct session *session, enum side s, bo
 		slot->received[s] = atomic_load_explicit(&slot->moved[s], memory_order_relaxed) + session->in_pipe[s] + (uint64_t)books_unread(fd);
 		slot->acked[s] = atomic_load_explicit(&slot->moved[other], memory_order_relaxed);
 	}
-	if (orderly)
+	/* For a unix socket it is but a mark, by which a successor tells that this is no new client. */
+	if (orderly && tcp)
 		socket_disarm_reset(fd);
 	kill_point();
 	slot->fd[s] = -1;
@@ -225,10 +236,10 @@ static void deliver(struct relay *relay, struct session *session, enum side s)
 		kill_point();
 	}
 	shutdown(fd, SHUT_WR); /* again does no harm, and a predecessor may not have come to it */
-	if (!peer_ended)
+	if (slot->flow[s] == FLOW_CUT)
 		peer_ended = drop_input(relay, session, s);
-	if (books_read(fd, true, &books) < 0) {
-		if (peer_ended)
+	if (books_read(fd, true, &books) < 0) { /* a unix socket: what it was given, its peer has */
+		if (peer_ended || relay->now_ms >= side_deadline_ms(slot, s))
 			let_go(relay, session, s, true);
 	} else if (books.state == CLOSE || (books.fin_acked && peer_ended)) {
 		let_go(relay, session, s, true);

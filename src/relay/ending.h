@@ -10,6 +10,9 @@ void ending_begin(struct relay *relay, struct session *session, const struct rea
 /* A peer failed: reset, dead, unreachable. The other side gets what that peer had sent, then what on_failure says. */
 void ending_peer_failed(struct relay *relay, struct session *session, enum side failed, enum operation operation, int error);
 
+/* All that this side ever said was given on, and its end was in order. */
+void ending_source_is_whole(struct slot *slot, enum side from);
+
 /* A client over a limit is told, and its input is dropped for a while, so that no reset destroys what it is told. */
 void ending_refuse(struct relay *relay, struct session *session);
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -61,6 +62,20 @@ static enum step failed(struct relay *relay, struct session *session, enum side 
 	return STEP_OVER;
 }
 
+static sa_family_t family_of(const struct slot *slot, enum side s)
+{
+	return (sa_family_t)(s == SIDE_CLIENT ? slot->record.client.family : slot->record.backend.family);
+}
+
+/* A reset's errno is told once, to whoever asks first; then recv says 0, as after a FIN. The books know. A unix socket tells a reset in
+ * its place, after the bytes before it; that it takes no more (EPIPE) says nothing of what came from it. */
+static bool end_is_clean(const struct slot *slot, enum side from, int *error)
+{
+	if (family_of(slot, from) != AF_UNIX)
+		return books_end_is_clean(slot->fd[from], error);
+	return slot->side_end[from] != SIDE_FAILED || slot->side_error[from] == EPIPE;
+}
+
 /* recv said 0, or we will read no more. All that was taken has been given when this is called. */
 static enum step source_over(struct relay *relay, struct session *session, enum side from)
 {
@@ -72,8 +87,7 @@ static enum step source_over(struct relay *relay, struct session *session, enum 
 		slot->flow[from] = FLOW_CUT;
 		return STEP_OVER;
 	}
-	/* A reset's errno is told once, to whoever asks first; then recv says 0, as after a FIN. The books know. */
-	if (bookless(slot) ? slot->side_end[from] == SIDE_FAILED : !books_end_is_clean(slot->fd[from], &error)) {
+	if (!end_is_clean(slot, from, &error)) {
 		if (slot->side_end[from] == SIDE_FAILED) { /* it was known, and now the rest is delivered */
 			slot->flow[from] = FLOW_CUT;
 			return STEP_OVER;
@@ -83,6 +97,7 @@ static enum step source_over(struct relay *relay, struct session *session, enum 
 	if (slot->side_end[from] == SIDE_LIVE)
 		slot->side_end[from] = SIDE_FINISHED;
 	session_note_reason(slot, from == SIDE_CLIENT ? WHO_CLIENT : WHO_BACKEND, HOW_CLOSED, OPERATION_RECEIVE, 0);
+	ending_source_is_whole(slot, from);
 	kill_point();
 	/* Stored first: whoever finds it says it again, which does no harm. */
 	slot->flow[from] = FLOW_SHUT;
@@ -148,6 +163,34 @@ static enum step copy_step(struct relay *relay, struct session *session, enum si
 	return STEP_MORE;
 }
 
+/* An urgent mark stands in the way of splice, and the target is a unix socket, which has no books for a peek: the bytes are peeked at and
+ * written into the empty pipe, whole or not at all, and then dropped from the source. How far is noted first. */
+static enum step past_mark(struct relay *relay, struct session *session, enum side from)
+{
+	struct slot *slot = session_slot(relay, session);
+	const struct ledger_pipe *pipe = &relay->header->pipes[slot->pipe[from]];
+	struct books books;
+	ssize_t n = recv(slot->fd[from], relay->buffer, PIPE_BUF, MSG_PEEK | MSG_DONTWAIT);
+	int r;
+
+	if (n <= 0)
+		return n == 0 || errno == EAGAIN || errno == EINTR ? STEP_MORE : failed(relay, session, from, OPERATION_RECEIVE, errno);
+	r = books_read(slot->fd[from], slot->flow[other_side(from)] == FLOW_SHUT, &books);
+	if (r < 0)
+		return failed(relay, session, from, OPERATION_RECEIVE, -r);
+	slot->past_mark[from] = books.taken + n;
+	kill_point();
+	if (write(pipe->fd[1], relay->buffer, (size_t)n) != n)
+		return failed(relay, session, from, OPERATION_RECEIVE, errno);
+	kill_point();
+	session->in_pipe[from] = (uint32_t)n;
+	if (drop(slot->fd[from], (size_t)n) < 0)
+		return failed(relay, session, from, OPERATION_RECEIVE, EIO);
+	kill_point();
+	slot->past_mark[from] = 0;
+	return STEP_MORE;
+}
+
 /* The pipe is empty: fill it. */
 static enum step splice_in(struct relay *relay, struct session *session, enum side from, size_t *moved)
 {
@@ -172,6 +215,8 @@ static enum step splice_in(struct relay *relay, struct session *session, enum si
 	/* splice stops at an urgent mark, by EAGAIN or by 0 with bytes unread. Only recv declares an end. */
 	if (!bookless(slot))
 		return n == 0 || books_unread(slot->fd[from]) > 0 ? copy_step(relay, session, from, moved) : STEP_WAIT;
+	if (family_of(slot, from) != AF_UNIX && books_unread(slot->fd[from]) > 0)
+		return past_mark(relay, session, from);
 	if (n < 0)
 		return STEP_WAIT;
 	n = recv(slot->fd[from], &c, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -281,6 +326,29 @@ bool flow_pump(struct relay *relay, struct session *session, enum side from)
 	return step == STEP_MORE;
 }
 
+/* With a unix socket on one side, the books of the other side alone say how many bytes went through. */
+static void count_moved(struct slot *slot, enum side from, int64_t queued)
+{
+	enum side to = other_side(from);
+	struct books books;
+
+	if (books_read(slot->fd[to], slot->flow[from] == FLOW_SHUT, &books) == 0)
+		atomic_store_explicit(&slot->moved[from], (uint64_t)(books.given - slot->given_base[to]), memory_order_relaxed);
+	else if (books_read(slot->fd[from], slot->flow[to] == FLOW_SHUT, &books) == 0)
+		atomic_store_explicit(&slot->moved[from], (uint64_t)(books.taken - queued), memory_order_relaxed);
+}
+
+/* A predecessor died in past_mark: the pipe, empty before, tells whether the bytes are in it and must leave the source. */
+static void settle_past_mark(struct slot *slot, enum side from, int64_t queued)
+{
+	struct books books;
+
+	if (slot->past_mark[from] && queued > 0 && books_read(slot->fd[from], slot->flow[other_side(from)] == FLOW_SHUT, &books) == 0 &&
+		slot->past_mark[from] > books.taken)
+		drop(slot->fd[from], (size_t)(slot->past_mark[from] - books.taken));
+	slot->past_mark[from] = 0;
+}
+
 int flow_settle(struct relay *relay, struct session *session, enum side from)
 {
 	struct slot *slot = session_slot(relay, session);
@@ -289,8 +357,13 @@ int flow_settle(struct relay *relay, struct session *session, enum side from)
 	int64_t given, over, queued = pipes_queued(&relay->pipes, slot->pipe[from]);
 
 	session->in_pipe[from] = (uint32_t)queued;
-	if (slot->flow[from] == FLOW_CUT || slot->fd[from] < 0 || slot->fd[to] < 0 || bookless(slot))
+	if (slot->flow[from] == FLOW_CUT || slot->fd[from] < 0 || slot->fd[to] < 0)
 		return 0;
+	if (bookless(slot)) {
+		settle_past_mark(slot, from, queued);
+		count_moved(slot, from, queued);
+		return 0;
+	}
 	if (books_read(slot->fd[from], slot->flow[to] == FLOW_SHUT, &source) < 0 ||
 		books_read(slot->fd[to], slot->flow[from] == FLOW_SHUT, &target) < 0)
 		return 0;
@@ -301,7 +374,7 @@ int flow_settle(struct relay *relay, struct session *session, enum side from)
 		slot->side_error[to] = target.error;
 	given = target.given - slot->given_base[to];
 	atomic_store_explicit(&slot->moved[from], (uint64_t)(given > 0 ? given : 0), memory_order_relaxed);
-	over = given + queued - (source.taken - slot->taken_base[from]);
+	over = given + queued - source.taken;
 	if (over > 0)
 		drop(slot->fd[from], (size_t)over);
 	/* In CLOSE the target takes nothing more, and a FIN may or may not be among what it was given. */

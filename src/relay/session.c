@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -146,6 +147,13 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 	session_run(relay, session);
 }
 
+static bool has_hung_up(int fd)
+{
+	struct pollfd p = {.fd = fd};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+}
+
 /* A reset is noticed while the client waits; a FIN ends the wait only if asked to, since an answer may still be wanted. */
 static void watch_waiting_client(struct relay *relay, struct session *session)
 {
@@ -155,8 +163,8 @@ static void watch_waiting_client(struct relay *relay, struct session *session)
 	struct books books;
 
 	if (socket_family(fd) == AF_UNIX) {
-		/* POLLHUP is the peer's close, which for a unix socket is an end without FIN. */
-		if (!(session->events[SIDE_CLIENT] & (EPOLLHUP | EPOLLERR)))
+		/* POLLHUP is the peer's close: no answer is wanted any more. What it said before is, as before a FIN. */
+		if (!has_hung_up(fd) || books_unread(fd) > 0)
 			return;
 		ending_peer_failed(relay, session, SIDE_CLIENT, OPERATION_RECEIVE, ECONNRESET);
 		return;

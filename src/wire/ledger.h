@@ -102,7 +102,7 @@ struct slot {
 	int32_t fd[SIDES];         /* -1: none */
 	int32_t pipe[SIDES];       /* pipe of that side's flow: an index into header.pipes, or -1 */
 	int64_t given_base[SIDES]; /* what "given" of the books said when the session began: 0 accepted, 1 connected */
-	int64_t taken_base[SIDES];
+	int64_t past_mark[SIDES];  /* to a unix socket, past an urgent mark: what "taken" will say when the copied bytes are dropped; 0: none */
 	uint64_t deadline_ms;      /* of the state it is in, CLOCK_MONOTONIC, 0: none */
 	_Atomic uint64_t moved[SIDES]; /* bytes given on so far by that side's flow; settled from the books at adoption */
 	int32_t side_error[SIDES]; /* errno that the socket once told, kept since it tells it once */
