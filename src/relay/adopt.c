@@ -122,6 +122,34 @@ static bool books_matter(const struct slot *slot)
 	return slot_state(slot) == SLOT_RELAYING || slot_state(slot) == SLOT_CLOSING;
 }
 
+/* A reason is noted before the state follows. Of a peer's failure the next look tells again; but that we end it ourselves no socket tells. */
+static void follow_reason(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+	struct reason reason = slot->record.reason;
+	enum slot_state state = slot_state(slot);
+
+	switch ((enum who)reason.who) {
+	case WHO_POLICY:
+	case WHO_OPERATOR:
+	case WHO_SYSTEM:
+		session_end_by_us(relay, session, &reason, false);
+		return;
+	case WHO_CLIENT:
+	case WHO_BACKEND:
+	case WHO_HOOK: /* the steward will say so again */
+		break;
+	case WHO_NONE:
+	case WHO_COUNT:
+		return;
+	}
+	if (state != SLOT_ACQUIRING && state != SLOT_CONNECTING)
+		return;
+	slot_write_begin(slot);
+	slot->record.reason = (struct reason){0};
+	slot_write_end(slot);
+}
+
 static void adopt_session(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
@@ -152,6 +180,8 @@ static void adopt_session(struct relay *relay, struct session *session)
 		say(LOG_CRIT, "session %llx: bytes were lost at a relay's death; it is reset", (unsigned long long)slot->record.id);
 		ending_begin(relay, session, &(struct reason){.who = WHO_SYSTEM, .how = HOW_FAILED, .error = EIO}, ENDING_NOW);
 	}
+	if (slot_state(slot) != SLOT_REFUSING && slot_state(slot) != SLOT_CLOSING)
+		follow_reason(relay, session);
 	if (slot_state(slot) == SLOT_CONNECTING)
 		connect_adopt(relay, session);
 	if (slot_state(slot) == SLOT_CLOSING || slot_state(slot) == SLOT_CONNECTING)

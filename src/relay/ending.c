@@ -111,6 +111,9 @@ void ending_peer_failed(struct relay *relay, struct session *session, enum side 
 
 	/* EPIPE says that it takes no more; why, it may tell later. */
 	if (slot->side_end[failed] != SIDE_FAILED || slot->side_error[failed] == EPIPE) {
+		/* What adoption was told before is not told again. */
+		if (slot->side_end[failed] != SIDE_FAILED && slot->side_error[failed])
+			error = slot->side_error[failed];
 		slot->side_error[failed] = error;
 		slot->side_operation[failed] = (uint8_t)operation;
 		slot->side_end[failed] = SIDE_FAILED;
@@ -204,8 +207,8 @@ static void bound_background(int fd, uint32_t timeout_ms)
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
 }
 
-/* Reads and drops what still comes. True: the peer has ended, too. */
-static bool drop_input(struct relay *relay, struct session *session, enum side s)
+/* Reads and drops what still comes. True: the peer has ended, too; *error if by a failure. */
+static bool drop_input(struct relay *relay, struct session *session, enum side s, int *error)
 {
 	struct slot *slot = session_slot(relay, session);
 
@@ -214,13 +217,29 @@ static bool drop_input(struct relay *relay, struct session *session, enum side s
 
 		if (n > 0)
 			session->input_cut[s] = true;
-		else if (n < 0 && errno == EINTR)
-			continue;
-		else
-			return n == 0 || errno != EAGAIN;
+		else if (n == 0)
+			return true;
+		else if (errno == EAGAIN)
+			return false;
+		else if (errno != EINTR) {
+			*error = errno;
+			return true;
+		}
 	}
 	session_queue(relay, session);
 	return false;
+}
+
+/* It failed before it had acknowledged all, our FIN included. */
+static void note_failure(struct slot *slot, enum side s, int error)
+{
+	socklen_t length = sizeof error;
+
+	if (!error)
+		getsockopt(slot->fd[s], SOL_SOCKET, SO_ERROR, &error, &length);
+	if (!error)
+		error = slot->side_error[s] ? slot->side_error[s] : ECONNRESET;
+	session_note_reason(slot, s == SIDE_CLIENT ? WHO_CLIENT : WHO_BACKEND, how_of_error(error), OPERATION_SEND, error);
 }
 
 static void deliver(struct relay *relay, struct session *session, enum side s)
@@ -230,6 +249,7 @@ static void deliver(struct relay *relay, struct session *session, enum side s)
 	int fd = slot->fd[s];
 	bool peer_ended = slot->flow[s] == FLOW_SHUT;
 	struct books books;
+	int error = 0;
 
 	if (slot->flow[other] != FLOW_SHUT) {
 		slot->flow[other] = FLOW_SHUT;
@@ -237,11 +257,13 @@ static void deliver(struct relay *relay, struct session *session, enum side s)
 	}
 	shutdown(fd, SHUT_WR); /* again does no harm, and a predecessor may not have come to it */
 	if (slot->flow[s] == FLOW_CUT)
-		peer_ended = drop_input(relay, session, s);
+		peer_ended = drop_input(relay, session, s, &error);
 	if (books_read(fd, true, &books) < 0) { /* a unix socket: what it was given, its peer has */
 		if (peer_ended || relay->now_ms >= side_deadline_ms(slot, s))
 			let_go(relay, session, s, true);
 	} else if (books.state == CLOSE || (books.fin_acked && peer_ended)) {
+		if (!books.fin_acked)
+			note_failure(slot, s, books.error ? books.error : error);
 		let_go(relay, session, s, true);
 	} else if (slot->policy.side[s].linger == LINGER_BACKGROUND && peer_ended) {
 		bound_background(fd, slot->policy.side[s].linger_timeout_ms);
