@@ -35,12 +35,23 @@ static void await(struct relay *relay, bool writable)
 	uv_poll_start(&relay->link.poll, UV_READABLE | (writable ? UV_WRITABLE : 0), on_channel);
 }
 
-/* What does not go now is said again when the channel is writable: *owed stays. */
+/* What does not go now is said again, when the channel is writable or, if something else is short (ETOOMANYREFS, ENOBUFS: no edge tells
+ * when that is over), at the next heartbeat. */
+static bool was_said(struct link *link, int r)
+{
+	if (r < 0) {
+		link->behind = true;
+		link->full = r == -EAGAIN;
+	}
+	return r == 0;
+}
+
+/* *owed stays until it went. */
 static bool say_owed(struct relay *relay, bool *owed, enum message_kind kind, const void *body)
 {
 	if (!*owed)
 		return true;
-	*owed = message_send(relay->link.channel, kind, body, NULL) < 0;
+	*owed = !was_said(&relay->link, message_send(relay->link.channel, kind, body, NULL));
 	return !*owed;
 }
 
@@ -61,23 +72,30 @@ static void flush(struct relay *relay)
 	struct link *link = &relay->link;
 	uint32_t generation = relay->plan.header ? relay->plan.header->generation : 0;
 	struct message_hello hello = {.generation = generation, .starts = atomic_load(&relay->header->starts)};
-	bool behind = !say_owed(relay, &link->hello_owed, MESSAGE_RELAY_HELLO, &hello) ||
-		      !say_owed(relay, &link->plan_owed, MESSAGE_PLAN_TAKEN, &(struct message_generation){generation});
+	bool goes;
 
-	while (!behind && link->tell_head) {
+	link->behind = link->full = false;
+	goes = say_owed(relay, &link->hello_owed, MESSAGE_RELAY_HELLO, &hello) &&
+	       say_owed(relay, &link->plan_owed, MESSAGE_PLAN_TAKEN, &(struct message_generation){generation}) &&
+	       say_owed(relay, &link->ring_owed, MESSAGE_EVENTS, NULL);
+	while (goes && link->tell_head) {
 		struct session *session = link->tell_head;
 
-		if (tell_one(relay, session) < 0) {
-			behind = true;
+		if (!was_said(link, tell_one(relay, session)))
 			break;
-		}
 		link->tell_head = session->tell_next;
 		if (!link->tell_head)
 			link->tell_tail = &link->tell_head;
 		session->telling = false;
 		session->tell = 0;
 	}
-	await(relay, behind);
+	await(relay, link->behind && link->full);
+}
+
+void link_try_again(struct relay *relay)
+{
+	if (relay->link.behind)
+		flush(relay);
 }
 
 void link_tell(struct relay *relay, struct session *session, enum message_kind kind)
@@ -89,7 +107,7 @@ void link_tell(struct relay *relay, struct session *session, enum message_kind k
 		*relay->link.tell_tail = session;
 		relay->link.tell_tail = &session->tell_next;
 	}
-	if (!relay->link.writable_awaited)
+	if (!relay->link.behind)
 		flush(relay);
 }
 
@@ -97,7 +115,9 @@ void link_ring(struct relay *relay)
 {
 	if (relay->link.rung)
 		return;
-	relay->link.rung = message_send(relay->link.channel, MESSAGE_EVENTS, NULL, NULL) == 0;
+	relay->link.rung = relay->link.ring_owed = true;
+	if (!relay->link.behind)
+		flush(relay);
 }
 
 void link_resolve(struct relay *relay, uint32_t backend_id)

@@ -59,6 +59,7 @@ static void beat(struct relay *relay)
 static void on_beat(uv_timer_t *timer)
 {
 	beat(timer->data);
+	link_try_again(timer->data);
 }
 
 static void on_holder_death(uv_poll_t *poll, int status, int events)

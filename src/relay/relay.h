@@ -31,8 +31,9 @@ struct link {
 	int channel;
 	struct session *tell_head, **tell_tail; /* sessions that wait to be told about */
 	bool writable_awaited;
-	bool rung;           /* EVENTS was said and not yet answered */
-	bool hello_owed, plan_owed;
+	bool behind, full;   /* something could not be said; because the channel is full */
+	bool rung;           /* EVENTS was said, or will be, and is not yet answered */
+	bool hello_owed, plan_owed, ring_owed;
 	uint64_t resolve_ms; /* when RESOLVE was last said */
 };
 
@@ -60,6 +61,7 @@ struct relay {
 	struct link link;
 	bool doors_paused;       /* accepting rests: out of slots or descriptors */
 	uint64_t doors_resume_ms;
+	uint64_t doors_said_ms;  /* when it was last said why, 0: never */
 	bool loop_touched;       /* libuv arms what was started only in uv_run */
 	uint64_t orphan_ms;      /* since when the supervisor is dead, 0: it lives */
 	bool orphan_ended;       /* and its sessions were ended for that */
