@@ -214,18 +214,20 @@ void adopt_sessions(struct relay *relay, struct adopt_fresh *fresh)
 	for (uint32_t i = 0; i < high; i++)
 		if (slot_state(&relay->ledger.slots[i]) != SLOT_FREE)
 			adopt_session(relay, &relay->sessions[i]);
-	doors_adopt(relay);
 	for (uint32_t i = 0; i < fresh->count; i++) {
 		const struct ledger_listener *door = door_of(relay, fresh->fd[i]);
 		const struct plan_service *service = door ? plan_service_of_listener(&relay->plan, door->id) : NULL;
 		struct sockaddr_storage client = {0};
 		socklen_t length = sizeof client;
 
-		if (!service || getpeername(fresh->fd[i], (struct sockaddr *)&client, &length) < 0)
+		if (!service || getpeername(fresh->fd[i], (struct sockaddr *)&client, &length) < 0) {
+			socket_arm_reset(fresh->fd[i]);
 			close(fresh->fd[i]);
-		else
+		} else {
 			session_begin(relay, service, door, fresh->fd[i], &client);
+		}
 	}
+	doors_adopt(relay);
 	free(fresh->fd);
 	*fresh = (struct adopt_fresh){0};
 }

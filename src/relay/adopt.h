@@ -12,7 +12,7 @@ struct adopt_fresh {
 /* Before anything else opens a descriptor for good: closes what nothing lists, but for fresh clients. 0 or -errno. */
 int adopt_sort(struct relay *relay, struct adopt_fresh *ret);
 
-/* Takes up every listed session where the kernel's books say that it stands, then the listeners, then begins the fresh clients. */
+/* Takes up every listed session where the kernel's books say that it stands, begins the fresh clients, then watches the listeners. */
 void adopt_sessions(struct relay *relay, struct adopt_fresh *fresh);
 
 #endif

@@ -15,7 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ACCEPT_TURNS = 64, PAUSE_MS = 100, BACKLOG = 65535 }; /* listen(2) caps it at net.core.somaxconn */
+enum { ACCEPT_TURNS = 64, PAUSE_MS = 100, SAY_EVERY_MS = 10000, BACKLOG = 65535 }; /* listen(2) caps it at net.core.somaxconn */
 
 static enum listener_state state_of(const struct ledger_listener *l)
 {
@@ -166,7 +166,8 @@ void door_close(struct relay *relay, uint32_t listener_id)
 		return;
 	/* Those who were let in by the kernel already are served, or they would see a reset. An inherited queue belongs to others, too. */
 	if (!l->shared && plan_service_of_listener(&relay->plan, l->id))
-		door_accept(relay, index_of(relay, l));
+		while (door_accept(relay, index_of(relay, l)))
+			;
 	finish_closing(relay, l);
 }
 
@@ -178,12 +179,38 @@ void doors_drain(struct relay *relay)
 			door_close(relay, relay->header->listeners[i].id);
 }
 
-static bool out_of_something(int error)
+/* Errors of the connection, not of the listener: accept(2). */
+static bool is_of_client(int error)
 {
-	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+	switch (error) {
+	case EINTR:
+	case ECONNABORTED:
+	case ENETDOWN:
+	case EPROTO:
+	case ENOPROTOOPT:
+	case EHOSTDOWN:
+	case ENONET:
+	case EHOSTUNREACH:
+	case EOPNOTSUPP:
+	case ENETUNREACH:
+	case EPERM:
+		return true;
+	}
+	return false;
 }
 
-void door_accept(struct relay *relay, uint32_t index)
+/* Out of descriptors or memory, or the listener was shut by someone who shares it. Whoever waits there goes on waiting. */
+static void rest(struct relay *relay, const struct ledger_listener *l, int error)
+{
+	pause_doors(relay, PAUSE_MS);
+	if (relay->doors_said_ms && relay->now_ms - relay->doors_said_ms < SAY_EVERY_MS)
+		return;
+	relay->doors_said_ms = relay->now_ms;
+	say(LOG_WARNING, "cannot accept on %s: %s; clients wait there, and every %d ms it is tried again", l->address, strerror(error),
+		PAUSE_MS);
+}
+
+bool door_accept(struct relay *relay, uint32_t index)
 {
 	struct ledger_listener *l = &relay->header->listeners[index];
 	const struct plan_service *service = plan_service_of_listener(&relay->plan, l->id);
@@ -195,19 +222,16 @@ void door_accept(struct relay *relay, uint32_t index)
 
 		if (!has_room(relay)) { /* they wait in the kernel's queue */
 			pause_doors(relay, 0);
-			return;
+			return false;
 		}
 		fd = accept4(l->fd, (struct sockaddr *)&client, &length, SOCK_NONBLOCK);
 		kill_point();
 		if (fd < 0) {
-			if (errno == EINTR || errno == ECONNABORTED)
+			if (is_of_client(errno))
 				continue;
-			if (out_of_something(errno)) {
-				say(LOG_WARNING, "cannot accept on %s: %s; resting for %d ms", l->address, strerror(errno),
-					PAUSE_MS);
-				pause_doors(relay, PAUSE_MS);
-			}
-			return;
+			if (errno != EAGAIN)
+				rest(relay, l, errno);
+			return false;
 		}
 		if (!service) { /* the address has left the plan; its closing is on its way */
 			socket_arm_reset(fd);
@@ -216,6 +240,7 @@ void door_accept(struct relay *relay, uint32_t index)
 		}
 		session_begin(relay, service, l, fd, &client);
 	}
+	return state_of(l) == LISTENER_LISTENING;
 }
 
 void doors_apply_plan(struct relay *relay)
@@ -237,6 +262,10 @@ void doors_apply_plan(struct relay *relay)
 
 void doors_adopt(struct relay *relay)
 {
+	if (relay->header->draining) {
+		doors_drain(relay);
+		return;
+	}
 	for (int i = 0; i < LEDGER_LISTENERS; i++) {
 		struct ledger_listener *l = &relay->header->listeners[i];
 
@@ -245,9 +274,6 @@ void doors_adopt(struct relay *relay)
 			break;
 		case LISTENER_BOUND:
 			open_listed(relay, l);
-			break;
-		case LISTENER_CLOSING:
-			finish_closing(relay, l);
 			break;
 		case LISTENER_LISTENING:
 			relay_watch_listener(relay, (uint32_t)i, l->fd);

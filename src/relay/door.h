@@ -10,8 +10,8 @@ void door_open(struct relay *relay, struct message *listen);
 /* UNLISTEN: takes in what is queued, then closes it. */
 void door_close(struct relay *relay, uint32_t listener_id);
 
-/* Takes in clients that wait there. */
-void door_accept(struct relay *relay, uint32_t index);
+/* Takes in clients that wait there, for one turn. True: more may wait. */
+bool door_accept(struct relay *relay, uint32_t index);
 
 /* A new plan: what clients inherit from their listener follows the service's policy. */
 void doors_apply_plan(struct relay *relay);

@@ -118,6 +118,7 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 	struct slot *slot;
 
 	if (!session) { /* accepting stops before this; an adopted newcomer may still meet it */
+		socket_arm_reset(fd);
 		close(fd);
 		return;
 	}

@@ -123,7 +123,7 @@ struct slot {
 };
 enum { COUNTED_SERVICE = 1, COUNTED_BACKEND = 2 };
 
-enum listener_state { LISTENER_FREE, LISTENER_BOUND, LISTENER_LISTENING, LISTENER_CLOSING };
+enum listener_state { LISTENER_FREE, LISTENER_BOUND, LISTENER_LISTENING };
 struct ledger_listener {
 	_Atomic uint32_t state; /* enum listener_state */
 	uint32_t id;            /* steward's number for this address, never reused within a tree */
