@@ -57,7 +57,7 @@ static enum step failed(struct relay *relay, struct session *session, enum side 
 
 	/* An ICMP error is told although the connection lives and retries. */
 	if (how_of_error(error) == HOW_UNREACHABLE && books_read(fd, false, &books) == 0 && books.state != 7)
-		return STEP_WAIT;
+		return STEP_MORE;
 	ending_peer_failed(relay, session, side, operation, error);
 	return STEP_OVER;
 }
@@ -123,6 +123,25 @@ static int drop(int fd, size_t bytes)
 	return 0;
 }
 
+/* The target took nothing, or no memory was there for it. */
+static enum step target_waits(struct relay *relay, struct session *session, enum side from, int error)
+{
+	enum side to = other_side(from);
+
+	switch (error) {
+	case EINTR:
+		return STEP_MORE;
+	case EAGAIN:
+		session->blocked[from] = true;
+		return STEP_WAIT;
+	case ENOBUFS:
+	case ENOMEM: /* no edge will tell when there is memory again */
+		wheel_set(&relay->wheel, &session->due, relay->now_ms + WHEEL_TICK_MS);
+		return STEP_WAIT;
+	}
+	return failed(relay, session, to, OPERATION_SEND, error);
+}
+
 static enum step copy_step(struct relay *relay, struct session *session, enum side from, size_t *moved)
 {
 	struct slot *slot = session_slot(relay, session);
@@ -142,15 +161,8 @@ static enum step copy_step(struct relay *relay, struct session *session, enum si
 	}
 	k = send(slot->fd[to], relay->buffer, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
 	kill_point();
-	if (k < 0) {
-		if (errno == EINTR)
-			return STEP_MORE;
-		if (errno == ENOBUFS || errno == ENOMEM) { /* no edge will tell when there is memory again */
-			wheel_set(&relay->wheel, &session->due, relay->now_ms + WHEEL_TICK_MS);
-			return STEP_WAIT;
-		}
-		return errno == EAGAIN ? STEP_WAIT : failed(relay, session, to, OPERATION_SEND, errno);
-	}
+	if (k < 0)
+		return target_waits(relay, session, from, errno);
 	if (drop(slot->fd[from], (size_t)k) < 0)
 		return failed(relay, session, from, OPERATION_RECEIVE, EIO);
 	kill_point();
@@ -233,15 +245,8 @@ static enum step splice_out(struct relay *relay, struct session *session, enum s
 	ssize_t n = splice(pipe->fd[0], NULL, slot->fd[to], NULL, SPLICE_AT_ONCE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
 	kill_point();
-	if (n < 0) {
-		if (errno == EINTR)
-			return STEP_MORE;
-		if (errno == ENOBUFS || errno == ENOMEM) {
-			wheel_set(&relay->wheel, &session->due, relay->now_ms + WHEEL_TICK_MS);
-			return STEP_WAIT;
-		}
-		return errno == EAGAIN ? STEP_WAIT : failed(relay, session, to, OPERATION_SEND, errno);
-	}
+	if (n < 0)
+		return target_waits(relay, session, from, errno);
 	session->in_pipe[from] -= (uint32_t)n;
 	slot_moved(slot, from, (uint64_t)n);
 	*moved += (size_t)n;
@@ -303,6 +308,12 @@ bool flow_pump(struct relay *relay, struct session *session, enum side from)
 	bool bulk = session->average[from] > SPLICE_ABOVE;
 	size_t moved = 0;
 	enum step step = STEP_MORE;
+
+	/* What the other direction does would make us peek at the same bytes again and again. */
+	if (session->blocked[from] && slot_state(slot) == SLOT_RELAYING &&
+		!(session->events[other_side(from)] & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
+		return false;
+	session->blocked[from] = false;
 
 	for (int i = 0; i < TURNS && step == STEP_MORE; i++) {
 		if (slot->flow[from] == FLOW_SHUT || slot->flow[from] == FLOW_CUT)

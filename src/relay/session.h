@@ -22,6 +22,7 @@ struct session {
 	bool queued;                   /* is in the run queue */
 	bool telling;                  /* is in the tell queue */
 	bool asked;                    /* ACQUIRE was said by us */
+	bool blocked[SIDES];           /* that side's flow waits until its target is writable */
 	bool input_cut[SIDES];         /* bytes of that side were read and dropped */
 };
 
