@@ -5,5 +5,6 @@ tests_load_tcpload_SOURCES = \
 	tests/load/conn.c tests/load/conn.h \
 	tests/load/pattern.c tests/load/pattern.h \
 	tests/load/request.h \
+	tests/load/script.c tests/load/script.h \
 	tests/load/tally.c tests/load/tally.h \
 	tests/load/tcpload.c

@@ -53,6 +53,11 @@ tests_unit_test_say_LDADD = $(unit_wire_libs)
 unit_relay_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(UV_CFLAGS)
 unit_relay_libs = src/relay/librelay.a $(unit_wire_libs) $(UV_LIBS)
 
+check_PROGRAMS += tests/unit/test_slot
+tests_unit_test_slot_SOURCES = tests/unit/test_slot.c
+tests_unit_test_slot_CFLAGS = $(unit_relay_cflags)
+tests_unit_test_slot_LDADD = $(unit_relay_libs)
+
 check_PROGRAMS += tests/unit/test_books
 tests_unit_test_books_SOURCES = tests/unit/test_books.c
 tests_unit_test_books_CFLAGS = $(unit_relay_cflags)
