@@ -33,6 +33,34 @@ static uint64_t side_deadline_ms(const struct slot *slot, enum side s)
 	return slot->deadline_ms - longest + p[s].linger_timeout_ms;
 }
 
+/* When its linger_timeout has passed. A slow peer is not a dead one: as long as it acknowledges more of what the other side sent, its
+ * time begins anew. Where the end is ours it does not, or a slow client could keep us from ever ending. */
+static uint64_t late_at_ms(const struct slot *slot, const struct session *session, enum side s)
+{
+	uint64_t late_ms = side_deadline_ms(slot, s), since_progress_ms = session->progress_ms[s] + slot->policy.side[s].linger_timeout_ms;
+
+	return session_is_ended_by_us(slot) || since_progress_ms < late_ms ? late_ms : since_progress_ms;
+}
+
+static bool is_late(const struct relay *relay, const struct session *session, enum side s)
+{
+	return relay->now_ms >= late_at_ms(&relay->ledger.slots[session->index], session, s);
+}
+
+static void note_progress(struct relay *relay, struct session *session, enum side s)
+{
+	struct slot *slot = session_slot(relay, session);
+	struct books books;
+	uint64_t acked = atomic_load_explicit(&slot->moved[other_side(s)], memory_order_relaxed); /* for a unix socket */
+
+	if (books_read(slot->fd[s], slot->flow[other_side(s)] == FLOW_SHUT, &books) == 0)
+		acked = (uint64_t)books.acked;
+	if (acked <= session->acked[s])
+		return;
+	session->acked[s] = acked;
+	session->progress_ms[s] = relay->now_ms;
+}
+
 static void cut(struct relay *relay, struct session *session, enum side from)
 {
 	struct slot *slot = session_slot(relay, session);
@@ -259,7 +287,7 @@ static void deliver(struct relay *relay, struct session *session, enum side s)
 	if (slot->flow[s] == FLOW_CUT)
 		peer_ended = drop_input(relay, session, s, &error);
 	if (books_read(fd, true, &books) < 0) { /* a unix socket: what it was given, its peer has */
-		if (peer_ended || relay->now_ms >= side_deadline_ms(slot, s))
+		if (peer_ended || is_late(relay, session, s))
 			let_go(relay, session, s, true);
 	} else if (books.state == CLOSE || (books.fin_acked && peer_ended)) {
 		if (!books.fin_acked)
@@ -268,7 +296,7 @@ static void deliver(struct relay *relay, struct session *session, enum side s)
 	} else if (slot->policy.side[s].linger == LINGER_BACKGROUND && peer_ended) {
 		bound_background(fd, slot->policy.side[s].linger_timeout_ms);
 		let_go(relay, session, s, true);
-	} else if (relay->now_ms >= side_deadline_ms(slot, s)) {
+	} else if (is_late(relay, session, s)) {
 		let_go(relay, session, s, books_unacknowledged(fd) == 0 && !session->input_cut[s]);
 	}
 }
@@ -276,19 +304,19 @@ static void deliver(struct relay *relay, struct session *session, enum side s)
 static void run_side(struct relay *relay, struct session *session, enum side s)
 {
 	struct slot *slot = session_slot(relay, session);
-	bool late = relay->now_ms >= side_deadline_ms(slot, s);
-	bool more = slot->flow[other_side(s)] == FLOW_DRAINING;
+	enum side other = other_side(s);
+	bool late = is_late(relay, session, s), more = slot->flow[other] == FLOW_DRAINING;
 	struct books books;
 
 	switch ((enum side_ending)slot->ending[s]) {
 	case ENDING_NONE:
 	case ENDING_NOW:
-		/* What this side sent may still be on its way into the other. */
-		if (slot->flow[s] != FLOW_DRAINING || late)
+		/* What this side sent may still be on its way into the other, which takes the time that it takes. */
+		if (slot->flow[s] != FLOW_DRAINING || is_late(relay, session, other))
 			let_go(relay, session, s, false);
 		break;
 	case ENDING_RESET:
-		if (late || (!more && (books_read(slot->fd[s], slot->flow[other_side(s)] == FLOW_SHUT, &books) < 0 || books.state == CLOSE ||
+		if (late || (!more && (books_read(slot->fd[s], slot->flow[other] == FLOW_SHUT, &books) < 0 || books.state == CLOSE ||
 					      books_unacknowledged(slot->fd[s]) == 0)))
 			let_go(relay, session, s, false);
 		break;
@@ -319,6 +347,9 @@ void ending_run(struct relay *relay, struct session *session)
 	}
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
 		if (slot->fd[s] >= 0)
+			note_progress(relay, session, s);
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
+		if (slot->fd[s] >= 0)
 			run_side(relay, session, s);
 	if (slot->fd[SIDE_CLIENT] < 0 && slot->fd[SIDE_BACKEND] < 0) {
 		session_finish(relay, session);
@@ -329,8 +360,8 @@ void ending_run(struct relay *relay, struct session *session)
 	/* No edge tells that the last byte was acknowledged, so it is looked for, ever more seldom. */
 	due_ms = relay->now_ms + session->check_ms;
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
-		if (slot->fd[s] >= 0 && side_deadline_ms(slot, s) < due_ms)
-			due_ms = side_deadline_ms(slot, s);
+		if (slot->fd[s] >= 0 && late_at_ms(slot, session, s) < due_ms)
+			due_ms = late_at_ms(slot, session, s);
 	session->check_ms = (uint16_t)(session->check_ms >= CHECK_MOST_MS / 2 ? CHECK_MOST_MS : session->check_ms * 2);
 	wheel_set(&relay->wheel, &session->due, due_ms);
 }

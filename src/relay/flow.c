@@ -32,24 +32,6 @@ static bool bookless(const struct slot *slot)
 	return slot->record.client.family == AF_UNIX || slot->record.backend.family == AF_UNIX;
 }
 
-/* What we end ourselves is not read any further: its end is ours, at this byte. */
-static bool may_read(const struct slot *slot)
-{
-	switch ((enum who)slot->record.reason.who) {
-	case WHO_NONE:
-	case WHO_CLIENT:
-	case WHO_BACKEND:
-		return true;
-	case WHO_HOOK:
-	case WHO_POLICY:
-	case WHO_OPERATOR:
-	case WHO_SYSTEM:
-	case WHO_COUNT:
-		break;
-	}
-	return false;
-}
-
 static enum step failed(struct relay *relay, struct session *session, enum side side, enum operation operation, int error)
 {
 	int fd = session_slot(relay, session)->fd[side];
@@ -83,7 +65,7 @@ static enum step source_over(struct relay *relay, struct session *session, enum 
 	enum side to = other_side(from);
 	int error = 0;
 
-	if (!may_read(slot) || slot->fd[from] < 0) {
+	if (session_is_ended_by_us(slot) || slot->fd[from] < 0) {
 		slot->flow[from] = FLOW_CUT;
 		return STEP_OVER;
 	}
@@ -148,7 +130,7 @@ static enum step copy_step(struct relay *relay, struct session *session, enum si
 	enum side to = other_side(from);
 	ssize_t n, k;
 
-	if (!may_read(slot) || slot->fd[from] < 0)
+	if (session_is_ended_by_us(slot) || slot->fd[from] < 0)
 		return source_over(relay, session, from);
 	kill_point();
 	n = recv(slot->fd[from], relay->buffer, RELAY_BUFFER, MSG_PEEK | MSG_DONTWAIT);
@@ -211,7 +193,7 @@ static enum step splice_in(struct relay *relay, struct session *session, enum si
 	ssize_t n;
 	char c;
 
-	if (!may_read(slot) || slot->fd[from] < 0)
+	if (session_is_ended_by_us(slot) || slot->fd[from] < 0)
 		return source_over(relay, session, from);
 	kill_point();
 	n = splice(slot->fd[from], NULL, pipe->fd[1], NULL, SPLICE_AT_ONCE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);

@@ -330,6 +330,23 @@ void session_end_all_by_us(struct relay *relay, const struct reason *reason, boo
 		session_end_by_us(relay, &relay->sessions[i], reason, now);
 }
 
+bool session_is_ended_by_us(const struct slot *slot)
+{
+	switch ((enum who)slot->record.reason.who) {
+	case WHO_NONE:
+	case WHO_CLIENT:
+	case WHO_BACKEND:
+		return false;
+	case WHO_HOOK:
+	case WHO_POLICY:
+	case WHO_OPERATOR:
+	case WHO_SYSTEM:
+	case WHO_COUNT:
+		break;
+	}
+	return true;
+}
+
 void session_note_reason(struct slot *slot, enum who who, enum how how, enum operation operation, int error)
 {
 	struct reason *r = &slot->record.reason;

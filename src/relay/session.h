@@ -23,6 +23,8 @@ struct session {
 	bool telling;                  /* is in the tell queue */
 	bool asked;                    /* ACQUIRE was said by us */
 	bool blocked[SIDES];           /* that side's flow waits until its target is writable */
+	uint64_t acked[SIDES];         /* bytes that side had acknowledged when it was last looked at, once it is closing, */
+	uint64_t progress_ms[SIDES];   /* and when that last grew */
 	bool input_cut[SIDES];         /* bytes of that side were read and dropped */
 };
 
@@ -48,6 +50,9 @@ void session_verdict(struct relay *relay, struct session *session, const struct 
 void session_end_by_us(struct relay *relay, struct session *session, const struct reason *reason, bool now);
 
 void session_end_all_by_us(struct relay *relay, const struct reason *reason, bool now);
+
+/* Neither peer ended it. It is not read any further then: its end is ours, at this byte. */
+bool session_is_ended_by_us(const struct slot *slot);
 
 /* Notes why it ends. A failure overrules a clean end noted before, nothing overrules a failure. */
 void session_note_reason(struct slot *slot, enum who who, enum how how, enum operation operation, int error);

@@ -3,6 +3,7 @@ at what the other side sees, at the reason, and at the books."""
 import os
 import socket
 import threading
+import time
 
 import pytest
 
@@ -356,6 +357,22 @@ def test_linger_delivers(through, backend, linger):
         client.finish()
         assert client.read_to_end() == End("eof", 2 * MB)
     assert server.wait() == [End("eof", 0)]
+
+
+def test_slow_reader_gets_all_although_it_takes_longer_than_linger_timeout(through, backend):
+    """linger_timeout counts from the last sign of progress: a slow peer is not a dead one."""
+    server = backend(lambda peer: peer.send(2 * MB).finish().read_to_end())
+    warden = through(server.address, client={"linger_timeout": "1s"}, backend={"linger_timeout": "1s"})
+    began = time.monotonic()
+    with connect(warden.address, receive_buffer=65536) as client:
+        client.finish()
+        while client.received < 2 * MB:
+            client.read(min(256 * 1024, 2 * MB - client.received))
+            time.sleep(0.4)  # its pace
+        assert client.read_to_end() == End("eof", 0)
+    assert time.monotonic() - began > 2.5
+    (end,) = warden.log.wait_ends()
+    assert end.reason == "client.closed" and end.undelivered_to_client == "0"
 
 
 def test_linger_reset_frees_at_once(through, backend):

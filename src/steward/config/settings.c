@@ -39,7 +39,7 @@ static const struct setting settings_keepalive[] = {
 	{"linger", SETTING_WORD, FIELD(side_policy, linger), .words = words_linger, .value = "deliver",                          \
 		.meaning = "how this side's socket is closed at an orderly end"},                                                \
 		{"linger_timeout", SETTING_MS, FIELD(side_policy, linger_timeout_ms), .low = 1, .high = DAYS_24, .value = "30s", \
-			.meaning = "how long delivery may take once the session has ended"},                                     \
+			.meaning = "how long delivery may go on without progress once the session has ended"},                                     \
 		{"keepalive", SETTING_KEEPALIVE, .settings = settings_keepalive, .example = "false",                             \
 			.meaning = "probes on an idle connection; false: none"},                                                 \
 		{"user_timeout", SETTING_MS, FIELD(side_policy, user_timeout_ms), .low = 1, .high = DAYS_24, .off = true,        \
