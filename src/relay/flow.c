@@ -58,6 +58,16 @@ static bool end_is_clean(const struct slot *slot, enum side from, int *error)
 	return slot->side_end[from] != SIDE_FAILED || slot->side_error[from] == EPIPE;
 }
 
+/* Where both have ended by the time that we look, it was as a rule the client that said goodbye and the backend that followed. */
+static enum who who_closed(const struct slot *slot, enum side from)
+{
+	struct books client;
+
+	if (from == SIDE_CLIENT)
+		return WHO_CLIENT;
+	return books_read(slot->fd[SIDE_CLIENT], false, &client) == 0 && client.fin_received ? WHO_CLIENT : WHO_BACKEND;
+}
+
 /* recv said 0, or we will read no more. All that was taken has been given when this is called. */
 static enum step source_over(struct relay *relay, struct session *session, enum side from)
 {
@@ -78,7 +88,7 @@ static enum step source_over(struct relay *relay, struct session *session, enum 
 	}
 	if (slot->side_end[from] == SIDE_LIVE)
 		slot->side_end[from] = SIDE_FINISHED;
-	session_note_reason(slot, from == SIDE_CLIENT ? WHO_CLIENT : WHO_BACKEND, HOW_CLOSED, OPERATION_RECEIVE, 0);
+	session_note_reason(slot, who_closed(slot, from), HOW_CLOSED, OPERATION_RECEIVE, 0);
 	ending_source_is_whole(slot, from);
 	kill_point();
 	/* Stored first: whoever finds it says it again, which does no harm. */

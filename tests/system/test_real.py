@@ -97,7 +97,7 @@ def test_psql(through, postgres):
     assert psql(warden.address, "-c", "select 6 * 7").strip() == "42"
     rows = psql(warden.address, "-c", "select n, md5(n::text) from generate_series(1, 200000) n").splitlines()
     assert len(rows) == 200_000 and rows[41] == "42|" + hashlib.md5(b"42").hexdigest()
-    settled(warden, 2, ["client.closed", "backend.closed"])
+    settled(warden, 2, ["client.closed"])
 
 
 def test_pgbench_with_a_connection_for_each_transaction(through, postgres):
@@ -108,6 +108,7 @@ def test_pgbench_with_a_connection_for_each_transaction(through, postgres):
     out = run(pgbench, *direct, "-p", warden.address.split(":")[1], "-C", "-c", 4, "-j", 2, "-t", 50, "-n", "postgres")
     assert "number of transactions actually processed: 200/200" in out
     # pgbench asks for the size of its tables over one more connection.
+    # The backend may close at the goodbye, before the FIN that follows it.
     settled(warden, len(warden.hooks["hooks"].runs("acquire")), ["client.closed", "backend.closed"])
     assert len(warden.hooks["hooks"].released()) in (200, 201)
 
