@@ -66,7 +66,7 @@ def test_killed_at_every_step_of_a_transfer(through, load, one_in):
     server = load.backend()
     warden = through(server.address, daemon={"kill_points": True, "environment": {"TCPWARDEN_KILL_ONE_IN": str(one_in)}})
     warden.expect_deaths("relay")
-    load.client(warden.address, connections=200, parallel=50, up="0:1000000", down="0:1000000", deadline=200,
+    load.client(warden.address, connections=max(200, one_in // 2), parallel=50, up="0:1000000", down="0:1000000", deadline=200,
                 kinds="fin=4,ask=2,late=2,client_rst,backend_rst").wait()
     server.stop()
     assert len(warden.log.matching("relay.*signal 9")) >= 10

@@ -75,7 +75,7 @@ def test_hooks_get_nothing_but_what_is_meant_for_them(through, backend, scratch)
     spy = os.path.join(scratch, "spy")
     with open(spy, "w") as f:
         f.write("#!/bin/sh\nenv >%s/environment\nls -l /proc/$$/fd >%s/descriptors\ngrep Cap /proc/$$/status >%s/capabilities\n"
-                "grep Sig[BI] /proc/$$/status >%s/signals\ncut -d' ' -f5,6 /proc/$$/stat >%s/groups\necho $$ >>%s/groups\n"
+                "grep Sig[BI] /proc/self/status >%s/signals\ncut -d' ' -f5,6 /proc/$$/stat >%s/groups\necho $$ >>%s/groups\n"
                 % ((scratch,) * 6))
     os.chmod(spy, 0o755)
     warden = through(backend(peers.echo).address, hooks={"acquire": {"command": [spy, "take"]}})
