@@ -2,6 +2,8 @@
 
 #include "wire/ledger.h"
 
+#include <sys/resource.h>
+
 /* Channels, listeners, the loop, the plan, and what is accepted only to be refused. */
 enum { RESERVE = 512 };
 
@@ -21,4 +23,21 @@ uint32_t capacity_slots(uint64_t nofile)
 	if (slots < 1)
 		return 1;
 	return slots < LEDGER_SLOTS_MAX ? (uint32_t)slots : LEDGER_SLOTS_MAX;
+}
+
+uint64_t capacity_limit(void)
+{
+	struct rlimit nofile;
+
+	return getrlimit(RLIMIT_NOFILE, &nofile) < 0 ? 1024 : nofile.rlim_max;
+}
+
+void capacity_raise(uint64_t wanted)
+{
+	struct rlimit nofile;
+
+	if (getrlimit(RLIMIT_NOFILE, &nofile) == 0 && nofile.rlim_cur < wanted) {
+		nofile.rlim_cur = nofile.rlim_max < wanted ? nofile.rlim_max : wanted;
+		setrlimit(RLIMIT_NOFILE, &nofile);
+	}
 }

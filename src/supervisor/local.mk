@@ -5,12 +5,14 @@ src_supervisor_libsupervisor_a_SOURCES = \
 	src/supervisor/capacity.c src/supervisor/capacity.h \
 	src/supervisor/inherited.c src/supervisor/inherited.h \
 	src/supervisor/lock.c src/supervisor/lock.h \
+	src/supervisor/member.c src/supervisor/member.h \
 	src/supervisor/notify.c src/supervisor/notify.h \
 	src/supervisor/options.c src/supervisor/options.h \
 	src/supervisor/pair.c src/supervisor/pair.h \
 	src/supervisor/privilege.c src/supervisor/privilege.h \
 	src/supervisor/process.c src/supervisor/process.h \
 	src/supervisor/programs.c src/supervisor/programs.h \
+	src/supervisor/settings.c src/supervisor/settings.h \
 	src/supervisor/steward.c src/supervisor/steward.h \
 	src/supervisor/tree.c src/supervisor/tree.h \
 	src/supervisor/watch.c src/supervisor/watch.h

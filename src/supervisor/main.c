@@ -20,10 +20,12 @@ static int ask_steward(const struct options *options)
 	char path[PATH_MAX];
 	const char *argv[] = {"tcpwarden", options->command == COMMAND_CHECK ? "--check" : "--explain", options->config,
 		options->service, NULL};
+	char error[512];
+	int r = programs_find(path, "steward", error);
 
-	if (programs_find(path, "steward") < 0) {
-		fprintf(stderr, "tcpwarden: there is no program steward in %s: is tcpwarden installed whole?\n", path);
-		return EX_OSFILE;
+	if (r) {
+		fprintf(stderr, "tcpwarden: %s\n", error);
+		return r;
 	}
 	execv(path, (char *const *)(uintptr_t)argv); /* execv only reads them */
 	fprintf(stderr, "tcpwarden: %s: %s\n", path, strerror(errno));

@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "supervisor/capacity.h"
-#include "supervisor/process.h"
+#include "supervisor/member.h"
 #include "supervisor/tree.h"
 #include "supervisor/watch.h"
 #include "wire/message.h"
@@ -15,27 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
 	ADOPTION_MS = 10000, /* a relay that is not ready may take this long, whatever hang_after says */
 };
-
-enum member_role { MEMBER_HOLDER, MEMBER_RELAY };
-struct member {
-	struct pair *pair;
-	struct process *process;
-	enum member_role role;
-	uint64_t since_ns;
-	bool killed; /* was sent SIGKILL */
-	struct member *next;
-};
-
-static const char *const role_words[] = {[MEMBER_HOLDER] = "holder", [MEMBER_RELAY] = "relay"};
-
-static void hear(struct pair *pair);
 
 static void close_fd(int *fd)
 {
@@ -52,13 +36,6 @@ static struct ledger_header *header_of(const struct pair *pair)
 static bool is_ready(const struct pair *pair)
 {
 	return header_of(pair) && atomic_load_explicit(&header_of(pair)->ready, memory_order_relaxed);
-}
-
-static uint64_t descriptor_limit(void)
-{
-	struct rlimit nofile;
-
-	return getrlimit(RLIMIT_NOFILE, &nofile) < 0 ? 1024 : nofile.rlim_max;
 }
 
 static uint32_t kill_one_in(void)
@@ -95,7 +72,7 @@ static int make_incarnation(struct pair *pair)
 
 	pair->incarnation++;
 	pair->ledger_fd =
-		ledger_create(pair->tree->id, pair->index, pair->incarnation, capacity_slots(descriptor_limit()), kill_one_in());
+		ledger_create(pair->tree->id, pair->index, pair->incarnation, capacity_slots(capacity_limit()), kill_one_in());
 	if (pair->ledger_fd < 0)
 		return pair->ledger_fd;
 	snprintf(path, sizeof path, "/proc/self/fd/%d", pair->ledger_fd);
@@ -148,90 +125,6 @@ static void lose(struct pair *pair)
 	}
 }
 
-static void on_member_exit(void *owner, struct process *process, int status)
-{
-	struct member *member = owner;
-	struct pair *pair = member->pair;
-	char how[64];
-
-	for (struct member **at = &pair->members; *at; at = &(*at)->next) {
-		if (*at == member) {
-			*at = member->next;
-			break;
-		}
-	}
-	process_format_status(status, how);
-	if (!tree_is_ending(pair->tree))
-		say(LOG_WARNING, "%s %" PRIu32 " (process %ld) %s", role_words[member->role], pair->index,
-			(long)process_pid(process), how);
-	free(member);
-	hear(pair); /* its last words may name who goes on */
-	if (!pair->members && pair->table_gone)
-		lose(pair);
-	else if (!pair->members)
-		pair->unknown_since_ns = clock_mono_ns();
-}
-
-static struct member *member_add(struct pair *pair, enum member_role role)
-{
-	struct member *member = calloc(1, sizeof *member);
-
-	if (!member)
-		return NULL;
-	member->pair = pair;
-	member->role = role;
-	member->since_ns = clock_mono_ns();
-	return member;
-}
-
-static void member_list(struct member *member, struct process *process)
-{
-	member->process = process;
-	member->next = member->pair->members;
-	member->pair->members = member;
-	member->pair->unknown_since_ns = 0;
-}
-
-static void member_kill(struct member *member)
-{
-	member->killed = true;
-	process_signal(member->process, SIGKILL);
-}
-
-/* "I am holder, or relay, of this pair." The pid is a claim, and so is the descriptor. */
-static void on_claim(struct pair *pair, struct message *message, enum member_role role)
-{
-	pid_t pid = message->body.process.pid;
-	struct member *member;
-	struct process *process;
-
-	for (member = pair->members; member; member = member->next) {
-		if (process_pid(member->process) == pid) {
-			member->role = role;
-			return;
-		}
-	}
-	member = member_add(pair, role);
-	process = member ? process_adopt(&pair->tree->loop, message->fds[0], pid, pair->tree->privilege.relay_uid, on_member_exit,
-				   member)
-			 : NULL;
-	if (!process) {
-		if (member)
-			message->fds[0] = -1; /* process_adopt has closed it */
-		if (errno != ESRCH)
-			say(LOG_ERR, "%s %" PRIu32 ": process %ld cannot be watched: %s%s", role_words[role], pair->index,
-				(long)pid, strerror(errno),
-				errno == EACCES ? " (/proc hides it: mount it without hidepid=)" : "");
-		free(member);
-		return;
-	}
-	message->fds[0] = -1;
-	member_list(member, process);
-	/* Cloned by a holder in its last moment, after all others were sent SIGKILL. */
-	if (tree_is_ending(pair->tree) && pair->tree->end_killed)
-		member_kill(member);
-}
-
 static void hear(struct pair *pair)
 {
 	while (pair->channel && !pair->table_gone) {
@@ -240,7 +133,7 @@ static void hear(struct pair *pair)
 			watch_fd(pair->channel), &message, message_bit(MESSAGE_HOLDER) | message_bit(MESSAGE_RELAY));
 
 		if (r == 1) {
-			on_claim(pair, &message, message.header.kind == MESSAGE_HOLDER ? MEMBER_HOLDER : MEMBER_RELAY);
+			member_claim(pair, &message, message.header.kind == MESSAGE_HOLDER ? MEMBER_HOLDER : MEMBER_RELAY);
 			message_close_fds(&message);
 			continue;
 		}
@@ -260,6 +153,15 @@ static void hear(struct pair *pair)
 	}
 }
 
+void pair_on_member_gone(struct pair *pair)
+{
+	hear(pair); /* its last words may name who goes on */
+	if (!pair->members && pair->table_gone)
+		lose(pair);
+	else if (!pair->members)
+		pair->unknown_since_ns = clock_mono_ns();
+}
+
 static void on_channel(void *owner, int events)
 {
 	struct pair *pair = owner;
@@ -275,45 +177,33 @@ static int start_holder(struct pair *pair)
 	struct tree *tree = pair->tree;
 	char name[32];
 	const char *argv[] = {name, NULL};
-	struct member *member;
-	struct process *process;
 	int channel[2], r;
 
 	r = message_channel(channel);
 	if (r < 0)
 		return r;
-	member = member_add(pair, MEMBER_HOLDER);
-	pair->channel = member ? watch_new(&tree->loop, channel[0], UV_READABLE, on_channel, pair) : NULL;
+	pair->channel = watch_new(&tree->loop, channel[0], UV_READABLE, on_channel, pair);
 	if (!pair->channel) {
-		if (!member)
-			close(channel[0]);
 		close(channel[1]);
-		free(member);
 		return -ENOMEM;
 	}
 	snprintf(name, sizeof name, "tcpwarden: holder %" PRIu32, pair->index);
-	process = process_spawn(&tree->loop,
+	r = member_spawn(pair,
 		&(struct spawn){
 			.path = tree->holder_path,
 			.argv = argv,
-			.fds = {channel[1], tree->self_fd, tree->lock_fd, pair->ledger_fd, pair->steward_channel[1],
-				tree->census_fd},
+			.fds = {channel[1], tree->self_fd, tree->lock_fd, pair->ledger_fd, pair->steward_channel[1], tree->census_fd},
 			.fd_count = 6,
 			.nofile = UINT64_MAX,
 			.role = ROLE_HOLDER,
 			.privilege = &tree->privilege,
-		},
-		on_member_exit, member);
-	r = process ? 0 : -errno;
+		});
 	close(channel[1]); /* from now on only the pair has it: its end says that the pair is gone */
 	if (r < 0) {
 		watch_close(pair->channel);
 		pair->channel = NULL;
-		free(member);
-		return r;
 	}
-	member_list(member, process);
-	return 0;
+	return r;
 }
 
 void pair_start(struct pair *pair)
@@ -336,43 +226,9 @@ void pair_start(struct pair *pair)
 	}
 }
 
-/* Someone holds the table and has not said who he is: a relay whose holder died, and which could not speak up since. The ledger
- * names it, which is a claim; only a child of ours that runs as a relay is believed (orphans of the tree come to us). */
-static void adopt_unknown(struct pair *pair)
-{
-	pid_t pid = header_of(pair) ? atomic_load_explicit(&header_of(pair)->owner, memory_order_relaxed) : 0;
-	struct member *member = pid > 1 ? member_add(pair, MEMBER_RELAY) : NULL;
-	int pidfd = member ? pidfd_open(pid, 0) : -1;
-	struct process *process;
-
-	if (pidfd < 0) {
-		free(member);
-		return;
-	}
-	process = process_adopt(&pair->tree->loop, pidfd, pid, pair->tree->privilege.relay_uid, on_member_exit, member);
-	if (!process || !process_is_child(process)) {
-		process_forget(process);
-		free(member);
-		return;
-	}
-	member_list(member, process);
-	if (!tree_is_ending(pair->tree))
-		say(LOG_WARNING, "relay %" PRIu32 " (process %ld) lost its holder and does not take its place: ended", pair->index,
-			(long)pid);
-	member_kill(member);
-}
-
-static struct member *newest_relay(const struct pair *pair)
-{
-	for (struct member *member = pair->members; member; member = member->next)
-		if (member->role == MEMBER_RELAY)
-			return member;
-	return NULL;
-}
-
 void pair_check(struct pair *pair, uint64_t now_ns, uint64_t grace_ns)
 {
-	struct member *relay = newest_relay(pair);
+	struct member *relay = member_newest_relay(pair);
 	uint64_t seen_ns, allowed_ms = pair->tree->settings.hang_after_ms;
 
 	if (is_ready(pair))
@@ -382,7 +238,7 @@ void pair_check(struct pair *pair, uint64_t now_ns, uint64_t grace_ns)
 	if (pair->unknown_since_ns && !pair->members) {
 		seen_ns = pair->unknown_since_ns > grace_ns ? pair->unknown_since_ns : grace_ns;
 		if (now_ns > seen_ns && now_ns - seen_ns > allowed_ms * 1000000) {
-			adopt_unknown(pair);
+			member_end_unknown(pair);
 			if (!pair->members)
 				pair->unknown_since_ns = now_ns;
 		}
@@ -406,7 +262,7 @@ void pair_check(struct pair *pair, uint64_t now_ns, uint64_t grace_ns)
 
 void pair_replace_relay(struct pair *pair, uint32_t incarnation)
 {
-	struct member *relay = newest_relay(pair);
+	struct member *relay = member_newest_relay(pair);
 
 	if (!relay || relay->killed || incarnation != pair->incarnation)
 		return; /* it is dead already */
@@ -442,7 +298,7 @@ void pair_signal(struct pair *pair, int signal)
 void pair_end_unknown(struct pair *pair)
 {
 	if (!pair->members && pair->channel && !pair->table_gone)
-		adopt_unknown(pair);
+		member_end_unknown(pair);
 }
 
 bool pair_gone(const struct pair *pair)
@@ -463,13 +319,7 @@ int pair_init(struct pair *pair, struct tree *tree, uint32_t index)
 
 void pair_fini(struct pair *pair)
 {
-	while (pair->members) {
-		struct member *member = pair->members;
-
-		pair->members = member->next;
-		process_forget(member->process);
-		free(member);
-	}
+	members_forget(pair);
 	drop_incarnation(pair);
 	if (!uv_is_closing((uv_handle_t *)&pair->retry))
 		uv_close((uv_handle_t *)&pair->retry, NULL);

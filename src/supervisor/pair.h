@@ -54,6 +54,9 @@ void pair_end_unknown(struct pair *pair);
 /* No process of it lives. */
 bool pair_gone(const struct pair *pair);
 
+/* member.c: one of its processes has ended. */
+void pair_on_member_gone(struct pair *pair);
+
 void pair_fini(struct pair *pair);
 
 #endif

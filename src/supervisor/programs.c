@@ -1,13 +1,13 @@
 #include "supervisor/programs.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
-int programs_find(char ret[PATH_MAX], const char *name)
+int programs_find(char ret[PATH_MAX], const char *name, char error[512])
 {
 	const char *list = secure_getenv("TCPWARDEN_LIBEXECDIR");
 	const char *at;
@@ -26,6 +26,6 @@ int programs_find(char ret[PATH_MAX], const char *name)
 			break;
 		at += length + 1;
 	}
-	snprintf(ret, PATH_MAX, "%s", list);
-	return -ENOENT;
+	snprintf(error, 512, "there is no program %s in %.400s: is tcpwarden installed whole?", name, list);
+	return EX_OSFILE;
 }

@@ -4,7 +4,7 @@
 #define SUPERVISOR_PROGRAMS_H
 #include <limits.h>
 
-/* The first executable regular file DIR/name. 0 or -ENOENT; ret then holds the list that was searched, for a message. */
-int programs_find(char ret[PATH_MAX], const char *name);
+/* The first executable regular file DIR/name. 0 or an exit status, with `error` for people. */
+int programs_find(char ret[PATH_MAX], const char *name, char error[512]);
 
 #endif

@@ -1,9 +1,11 @@
 #include "supervisor/tree.h"
 
 #include "base/clock.h"
+#include "supervisor/capacity.h"
 #include "supervisor/lock.h"
 #include "supervisor/process.h"
 #include "supervisor/programs.h"
+#include "supervisor/settings.h"
 #include "wire/census.h"
 #include "wire/say.h"
 
@@ -17,7 +19,6 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -125,32 +126,15 @@ static int prepare(struct tree *tree, char error[512])
 	return 0;
 }
 
-static void compare(const struct message_settings *old, const struct message_settings *new)
-{
-	if (old->workers != new->workers)
-		say(LOG_WARNING, "workers = %" PRIu32 " takes effect at the next start (%" PRIu32 " run)", new->workers,
-			old->workers);
-	if (strcmp(old->state_directory, new->state_directory) != 0)
-		say(LOG_WARNING, "state_directory = \"%s\" takes effect at the next start", new->state_directory);
-	if (strcmp(old->user_relay, new->user_relay) != 0)
-		say(LOG_WARNING, "users.relay = \"%s\" takes effect at the next start", new->user_relay);
-}
-
 void tree_on_settings(struct tree *tree, const struct message_settings *settings)
 {
 	struct message_settings kept = tree->settings;
 	char error[512];
 	int r;
 
-	tree->settings = *settings;
-	tree->settings.state_directory[sizeof settings->state_directory - 1] = '\0';
-	tree->settings.user_relay[sizeof settings->user_relay - 1] = '\0';
-	tree->settings.user_status[sizeof settings->user_status - 1] = '\0';
+	settings_take(&tree->settings, settings);
 	if (tree->prepared) {
-		compare(&kept, &tree->settings);
-		tree->settings.workers = kept.workers;
-		memcpy(tree->settings.state_directory, kept.state_directory, sizeof kept.state_directory);
-		memcpy(tree->settings.user_relay, kept.user_relay, sizeof kept.user_relay);
+		settings_keep_fixed(&tree->settings, &kept);
 		return;
 	}
 	if (settings->workers < 1 || settings->workers > CENSUS_RELAYS) {
@@ -340,31 +324,6 @@ static void on_tick(uv_timer_t *timer)
 	check_end(tree, now_ns / 1000000);
 }
 
-static void raise_limit(void)
-{
-	struct rlimit nofile;
-
-	if (getrlimit(RLIMIT_NOFILE, &nofile) == 0 && nofile.rlim_cur < DESCRIPTORS) {
-		nofile.rlim_cur = nofile.rlim_max < DESCRIPTORS ? nofile.rlim_max : DESCRIPTORS;
-		setrlimit(RLIMIT_NOFILE, &nofile);
-	}
-}
-
-static int find_programs(struct tree *tree, char error[512])
-{
-	char *const into[] = {tree->steward_path, tree->holder_path};
-	static const char *const names[] = {"steward", "relay"};
-
-	for (int i = 0; i < 2; i++) {
-		if (programs_find(into[i], names[i]) < 0) {
-			snprintf(
-				error, 512, "there is no program %s in %.400s: is tcpwarden installed whole?", names[i], into[i]);
-			return EX_OSFILE;
-		}
-	}
-	return 0;
-}
-
 static void watch_signal(struct tree *tree, uv_signal_t *handle, uv_signal_cb callback, int signal)
 {
 	handle->data = tree;
@@ -375,13 +334,15 @@ static void watch_signal(struct tree *tree, uv_signal_t *handle, uv_signal_cb ca
 
 static int start(struct tree *tree, char error[512])
 {
-	int r = find_programs(tree, error);
+	int r = programs_find(tree->steward_path, "steward", error);
 
+	if (!r)
+		r = programs_find(tree->holder_path, "relay", error);
 	if (!r)
 		r = privilege_drop(&tree->privilege, error);
 	if (r)
 		return r;
-	raise_limit();
+	capacity_raise(DESCRIPTORS);
 	/* Relays whose holder dies, and hooks whose steward dies, become our children. */
 	tree->self_fd = pidfd_open(getpid(), 0);
 	if (tree->self_fd < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) {
