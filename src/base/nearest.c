@@ -40,7 +40,9 @@ size_t nearest_distance(const char *a, const char *b)
 	return last[b_length];
 }
 
-bool nearest_likely(const char *a, const char *b)
+/* Whether a is close enough to b that a person may have meant b: at most a third of b is edited, and at least one edit is
+ * allowed. */
+static bool likely(const char *a, const char *b)
 {
 	size_t allowed = strlen(b) / 3;
 
@@ -54,7 +56,7 @@ const char *nearest_word(const char *word, const char *const *known, size_t coun
 
 	for (size_t i = 0; i < count; i++) {
 		size_t distance = nearest_distance(word, known[i]);
-		if (!nearest_likely(word, known[i]) || (found && distance >= best))
+		if (!likely(word, known[i]) || (found && distance >= best))
 			continue;
 		found = known[i];
 		best = distance;

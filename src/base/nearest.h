@@ -8,10 +8,6 @@
  * different. */
 size_t nearest_distance(const char *a, const char *b);
 
-/* Whether a is close enough to b that a person may have meant b: at most a third of b is edited, and at least one edit is
- * allowed. */
-bool nearest_likely(const char *a, const char *b);
-
 /* The likely one of least distance, the first of equals; NULL: none is likely. */
 const char *nearest_word(const char *word, const char *const *known, size_t count);
 

@@ -12,7 +12,7 @@
 #define OURS         "TCPWARDEN_"
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-const char *hook_event_word(enum hook_event event)
+static const char *event_word(enum hook_event event)
 {
 	return event == HOOK_ACQUIRE ? "acquire" : "release";
 }
@@ -125,7 +125,7 @@ void hook_environment_fill(struct hook_environment *environment, const struct ho
 	const struct session_record *session = facts->session;
 	char lease[24];
 	lease_format(facts->fence, lease);
-	hook_environment_set(environment, OURS "EVENT", "%s", hook_event_word(facts->event));
+	hook_environment_set(environment, OURS "EVENT", "%s", event_word(facts->event));
 	hook_environment_set(environment, OURS "SERVICE", "%s", session->service);
 	hook_environment_set(environment, OURS "LEASE", "%s", lease);
 	hook_environment_set(environment, OURS "FENCE", "%" PRIu64, facts->fence);

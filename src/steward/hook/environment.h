@@ -15,7 +15,6 @@ struct hook_environment {
 };
 
 enum hook_event { HOOK_ACQUIRE, HOOK_RELEASE };
-const char *hook_event_word(enum hook_event event);
 
 /* What a lease says to its hooks. */
 struct hook_facts {

@@ -98,7 +98,7 @@ void lease_refuse(struct lease *lease, enum who who, enum how how, int error)
 	give(lease, &verdict);
 }
 
-void lease_go(struct lease *lease, uint64_t fence)
+static void go(struct lease *lease, uint64_t fence)
 {
 	struct message_verdict verdict = {
 		.id = lease->record.key.id,
@@ -118,7 +118,7 @@ void lease_go_without(struct lease *lease, enum who who, enum how how, int error
 		return;
 	}
 	LEASE_LOG(lease, LOG_NOTICE, "goes on without a lease (on_error = \"allow\")");
-	lease_go(lease, 0);
+	go(lease, 0);
 	lease->over = true;
 }
 
@@ -233,13 +233,13 @@ static void become_held(struct lease *lease)
 		return;
 	}
 	lease_set_phase(lease, PHASE_HELD);
-	lease_go(lease, lease->item.fence);
+	go(lease, lease->item.fence);
 }
 
 void lease_answer_held(struct lease *lease)
 {
 	lease->wanted = true;
-	lease_go(lease, lease->item.fence);
+	go(lease, lease->item.fence);
 }
 
 void lease_hold(struct lease *lease)

@@ -77,7 +77,6 @@ void lease_close(struct lease *lease);                       /* whatever it does
 	log_session_line(priority, (lease)->record.session.service, (lease)->record.key.id, __VA_ARGS__)
 void *lease_must(void *memory); /* ends the process if it is NULL */
 void lease_set_phase(struct lease *lease, enum lease_phase phase);
-void lease_go(struct lease *lease, uint64_t fence);
 void lease_refuse(struct lease *lease, enum who who, enum how how, int error);
 void lease_go_without(struct lease *lease, enum who who, enum how how, int error); /* or refuse, as on_error says */
 void lease_leave(struct lease *lease);

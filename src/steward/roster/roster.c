@@ -101,6 +101,14 @@ void roster_start(struct roster *r)
 			pair_start(r->of[i]);
 }
 
+/* Says what is due now. */
+static void push_all(struct roster *r)
+{
+	for (uint32_t i = 0; i < r->relays; i++)
+		if (r->of[i])
+			pair_push(r->of[i]);
+}
+
 int roster_set_plan(struct roster *r, int plan_fd, uint32_t generation)
 {
 	struct plan plan;
@@ -117,7 +125,7 @@ int roster_set_plan(struct roster *r, int plan_fd, uint32_t generation)
 	for (uint32_t i = 0; i < r->relays; i++)
 		if (r->of[i])
 			r->of[i]->plan_due = true;
-	roster_push(r);
+	push_all(r);
 	return 0;
 }
 
@@ -157,13 +165,6 @@ void roster_view(const struct roster *r, struct ledger_view *ret)
 	ret->relays = r->relays;
 	for (uint32_t i = 0; i < r->relays; i++)
 		ret->of[i] = r->of[i] ? &r->of[i]->ledger : NULL;
-}
-
-void roster_push(struct roster *r)
-{
-	for (uint32_t i = 0; i < r->relays; i++)
-		if (r->of[i])
-			pair_push(r->of[i]);
 }
 
 static struct pair *find(const struct roster *r, const struct session_key *key)
@@ -228,7 +229,7 @@ void roster_drain(struct roster *r)
 	for (uint32_t i = 0; i < r->relays; i++)
 		if (r->of[i])
 			r->of[i]->drain_due = true;
-	roster_push(r);
+	push_all(r);
 }
 
 void roster_kill_all(struct roster *r, bool now, const struct reason *reason)
@@ -238,7 +239,7 @@ void roster_kill_all(struct roster *r, bool now, const struct reason *reason)
 	for (uint32_t i = 0; i < r->relays; i++)
 		if (r->of[i])
 			r->of[i]->kill_due = true;
-	roster_push(r);
+	push_all(r);
 }
 
 uint64_t roster_live(const struct roster *r)

@@ -69,7 +69,6 @@ bool roster_has_plan(const struct roster *roster, uint32_t relay);
 bool roster_settled(const struct roster *roster, uint32_t *ret_failed);
 
 void roster_view(const struct roster *roster, struct ledger_view *ret);
-void roster_push(struct roster *roster); /* says what is due now: after the wanted listeners changed */
 
 void roster_verdict(struct roster *roster, const struct session_key *key, const struct message_verdict *verdict);
 void roster_durable(struct roster *roster, const struct session_key *key);
