@@ -4,9 +4,9 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <stdlib.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -14,7 +14,7 @@
 
 struct command {
 	const char *name;
-	int least, most; /* arguments */
+	int least, most;      /* arguments */
 	const char *argument; /* of the request, NULL: none */
 	const char *usage;
 	const char *meaning;
@@ -42,7 +42,8 @@ static void help(FILE *to)
 		fprintf(to, "  %-20s %s\n", commands[i].usage, commands[i].meaning);
 	fprintf(to, "\n  --socket PATH        of the control socket (" DEFAULT_SOCKET ")\n"
 		    "  --json               the answer as it comes: a JSON object a line\n"
-		    "  --version, --help\n\nExit: 0 done; 1 refused or failed; 64 wrong usage; 69 tcpwarden cannot be reached. See tcpwardenctl(1).\n");
+		    "  --version, --help\n\nExit: 0 done; 1 refused or failed; 64 wrong usage; 69 tcpwarden cannot be reached. "
+		    "See tcpwardenctl(1).\n");
 }
 
 /* Whatever goes wrong with an answer, it was an answer. */
@@ -55,8 +56,7 @@ static int finish(json_t *answer, const struct command *command, bool json)
 
 	if (json)
 		return ok ? EXIT_SUCCESS : EXIT_FAILURE;
-	json_array_foreach(lines, i, line)
-		fprintf(stderr, "%s%s\n", ok ? "warning: " : "", json_string_value(line));
+	json_array_foreach(lines, i, line) fprintf(stderr, "%s%s\n", ok ? "warning: " : "", json_string_value(line));
 	if (!ok)
 		fprintf(stderr, "tcpwardenctl: %s\n", error ? error : "refused");
 	else if (strcmp(command->name, "status") == 0)
@@ -91,7 +91,8 @@ static int take_answers(struct channel *channel, const struct command *command, 
 		if (last)
 			return fflush(stdout) == 0 ? status : EX_IOERR;
 	}
-	fprintf(stderr, "tcpwardenctl: tcpwarden closed the connection before it had answered (is it being restarted? its log says)\n");
+	fprintf(stderr,
+		"tcpwardenctl: tcpwarden closed the connection before it had answered (is it being restarted? its log says)\n");
 	return EX_UNAVAILABLE;
 }
 

@@ -122,7 +122,8 @@ static bool lives(void *context, const struct session_key *key, struct slot *ret
 	return roster_lives(&s->roster, key, ret);
 }
 
-static void each_live(void *context, void (*visit)(void *visitor, const struct session_key *key, const struct slot *slot), void *visitor)
+static void each_live(
+	void *context, void (*visit)(void *visitor, const struct session_key *key, const struct slot *slot), void *visitor)
 {
 	struct steward *s = context;
 

@@ -56,7 +56,8 @@ static void on_acquire(void *context, const struct session_key *key, const struc
 {
 	struct steward *s = context;
 
-	/* Also for a service that a reload removed, or took the hooks from, while it waited: what it has already is answered first. */
+	/* Also for a service that a reload removed, or took the hooks from, while it waited: what it has already is answered
+	 * first. */
 	leases_acquire(s->leases, key, record->service, record);
 }
 
@@ -329,7 +330,8 @@ int steward_run(const char *config_path, bool resume)
 		steward_use_settings(&s, s.change.config);
 	while (!s.closing || (uv_loop_alive(&s.loop) && !s.late))
 		uv_run(&s.loop, UV_RUN_ONCE);
-	/* Hooks that run on are the next steward's (leases_recover); memory that something may still use is the kernel's to free. */
+	/* Hooks that run on are the next steward's (leases_recover); memory that something may still use is the kernel's to
+	 * free. */
 	if (s.late)
 		return s.exit_status;
 	uv_close((uv_handle_t *)&s.patience, NULL);

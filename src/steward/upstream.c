@@ -10,7 +10,13 @@
 
 /* In this order what is due is said: what a READY or RELOADED stands on goes before it. */
 static const enum message_kind order[] = {
-	MESSAGE_SETTINGS, MESSAGE_RELOADING, MESSAGE_ACCEPTED, MESSAGE_STATUS, MESSAGE_READY, MESSAGE_RELOADED, MESSAGE_STOPPED,
+	MESSAGE_SETTINGS,
+	MESSAGE_RELOADING,
+	MESSAGE_ACCEPTED,
+	MESSAGE_STATUS,
+	MESSAGE_READY,
+	MESSAGE_RELOADED,
+	MESSAGE_STOPPED,
 };
 
 static void on_readiness(uv_poll_t *poll, int status, int events);
@@ -108,8 +114,9 @@ int upstream_init(struct upstream *u, uv_loop_t *loop, int fd, const struct upst
 	u->host = host;
 	u->context = context;
 	u->accepted_fds[0] = u->accepted_fds[1] = -1;
-	u->permitted = message_bit(MESSAGE_RESUME) | message_bit(MESSAGE_INHERITED) | message_bit(MESSAGE_BEGIN) | message_bit(MESSAGE_PAIR) |
-		message_bit(MESSAGE_PAIR_LOST) | message_bit(MESSAGE_RELOAD) | message_bit(MESSAGE_STOP);
+	u->permitted = message_bit(MESSAGE_RESUME) | message_bit(MESSAGE_INHERITED) | message_bit(MESSAGE_BEGIN) |
+		       message_bit(MESSAGE_PAIR) | message_bit(MESSAGE_PAIR_LOST) | message_bit(MESSAGE_RELOAD) |
+		       message_bit(MESSAGE_STOP);
 	r = uv_poll_init(loop, &u->poll, fd);
 	u->poll.data = u;
 	return r < 0 ? r : uv_poll_start(&u->poll, UV_READABLE, on_readiness);

@@ -128,8 +128,8 @@ void member_end_unknown(struct pair *pair)
 	}
 	member_list(member, process);
 	if (!tree_is_ending(pair->tree))
-		say(LOG_WARNING, "relay %" PRIu32 " (process %ld) lost its holder and does not take its place: ended", pair->index,
-			(long)pid);
+		say(LOG_WARNING, "relay %" PRIu32 " (process %ld) lost its holder and does not take its place: ended",
+			pair->index, (long)pid);
 	member_kill(member);
 }
 

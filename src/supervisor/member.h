@@ -1,5 +1,6 @@
-/* A process of a pair that lives: the holder, or the relay. Owner: the pair (its list), from member_spawn, member_claim or member_adopt
- * until it has ended, or members_forget. What of it the process itself, or the ledger, says is a claim, and checked. */
+/* A process of a pair that lives: the holder, or the relay. Owner: the pair (its list), from member_spawn, member_claim or
+ * member_adopt until it has ended, or members_forget. What of it the process itself, or the ledger, says is a claim, and
+ * checked. */
 #ifndef SUPERVISOR_MEMBER_H
 #define SUPERVISOR_MEMBER_H
 #include "supervisor/pair.h"
@@ -22,8 +23,8 @@ int member_spawn(struct pair *pair, const struct spawn *spawn);
 /* "I am holder, or relay, of this pair." The pid is a claim, and so is the descriptor. */
 void member_claim(struct pair *pair, struct message *message, enum member_role role);
 
-/* Someone holds the table and has not said who he is: a relay whose holder died, and which could not speak up since. Ended, if it is
- * whom the ledger names. */
+/* Someone holds the table and has not said who he is: a relay whose holder died, and which could not speak up since. Ended, if it
+ * is whom the ledger names. */
 void member_end_unknown(struct pair *pair);
 
 struct member *member_newest_relay(const struct pair *pair); /* NULL: none is known */

@@ -6,15 +6,14 @@
 
 #define DEFAULT_CONFIG TCPWARDEN_SYSCONFDIR "/tcpwarden/tcpwarden.conf"
 
-const char options_usage[] =
-	"usage: tcpwarden [-c FILE]                        run the service\n"
-	"       tcpwarden [-c FILE] --check                check the config file, change nothing\n"
-	"       tcpwarden [-c FILE] --explain [SERVICE]    tell what the config means\n"
-	"       tcpwarden --version | --help\n"
-	"\n"
-	"  -c, --config FILE   the config file (" DEFAULT_CONFIG ")\n"
-	"\n"
-	"Manual pages: tcpwarden(8), tcpwarden.conf(5), tcpwardenctl(1), tcpwarden-hooks(7).\n";
+const char options_usage[] = "usage: tcpwarden [-c FILE]                        run the service\n"
+			     "       tcpwarden [-c FILE] --check                check the config file, change nothing\n"
+			     "       tcpwarden [-c FILE] --explain [SERVICE]    tell what the config means\n"
+			     "       tcpwarden --version | --help\n"
+			     "\n"
+			     "  -c, --config FILE   the config file (" DEFAULT_CONFIG ")\n"
+			     "\n"
+			     "Manual pages: tcpwarden(8), tcpwarden.conf(5), tcpwardenctl(1), tcpwarden-hooks(7).\n";
 
 int options_parse(struct options *ret, int argc, char **argv, char error[256])
 {
@@ -71,7 +70,8 @@ int options_parse(struct options *ret, int argc, char **argv, char error[256])
 	if (optind < argc && o.command == COMMAND_EXPLAIN)
 		o.service = argv[optind++];
 	if (optind < argc) {
-		snprintf(error, 256, "%s: unexpected argument (a config file is given by --config %s)", argv[optind], argv[optind]);
+		snprintf(error, 256, "%s: unexpected argument (a config file is given by --config %s)", argv[optind],
+			argv[optind]);
 		return -EINVAL;
 	}
 	*ret = o;

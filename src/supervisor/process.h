@@ -16,8 +16,8 @@ typedef void (*process_callback)(void *owner, struct process *process, int statu
 
 enum { SPAWN_FDS_MAX = 8 };
 
-/* What a role is started with. Descriptors are numbered from INHERIT_SUPERVISOR on, in this order; -1 leaves the number closed.
- */
+/* What a role is started with. Descriptors are numbered from INHERIT_SUPERVISOR on, in this order; -1 leaves the number
+ * closed. */
 struct spawn {
 	const char *path;
 	const char *const *argv;

@@ -121,8 +121,8 @@ static void hear(struct steward *steward)
 			steward_signal(steward, SIGKILL);
 			continue;
 		}
-		if (r < 0) { /* Its end is closed: it is dying, which its pidfd will say. If it is not, it is of no use any more.
-			      */
+		if (r < 0) {
+			/* Its end is closed: it is dying, which its pidfd will say. If it is not, it is of no use any more. */
 			watch_events(steward->channel, 0);
 			steward_signal(steward, SIGKILL);
 		}

@@ -25,8 +25,8 @@ void fixture_open(struct fixture *f, const char *acquire, const char *release);
 void fixture_hooks(struct fixture *f, const char *acquire, const char *release);
 void fixture_close(struct fixture *f); /* and removes the directory */
 
-void fixture_start(struct fixture *f);   /* a steward begins: leases_new, configure, recover, until recovered */
-void fixture_crash(struct fixture *f);   /* ends with nothing finished, as by death; hooks go on */
+void fixture_start(struct fixture *f); /* a steward begins: leases_new, configure, recover, until recovered */
+void fixture_crash(struct fixture *f); /* ends with nothing finished, as by death; hooks go on */
 void fixture_acquire(struct fixture *f, unsigned session);
 void fixture_end(struct fixture *f, unsigned session);
 
@@ -34,12 +34,12 @@ struct session_key fixture_key(unsigned session);
 
 /* Runs the loop until the condition holds; fails the test after ten seconds. */
 bool fixture_turn(struct fixture *f, uint64_t deadline_ms);
-#define fixture_until(f, condition)                                                                                                            \
-	do {                                                                                                                                   \
-		uint64_t fixture_deadline_ms = uv_hrtime() / 1000000 + 10000;                                                                  \
-		while (!(condition))                                                                                                           \
-			if (!fixture_turn(f, fixture_deadline_ms))                                                                             \
-				fail_msg("in ten seconds it did not come to: %s", #condition);                                                 \
+#define fixture_until(f, condition)                                                                                              \
+	do {                                                                                                                     \
+		uint64_t fixture_deadline_ms = uv_hrtime() / 1000000 + 10000;                                                    \
+		while (!(condition))                                                                                             \
+			if (!fixture_turn(f, fixture_deadline_ms))                                                               \
+				fail_msg("in ten seconds it did not come to: %s", #condition);                                   \
 	} while (0)
 
 /* The journal so far; valid until the next call. */

@@ -27,20 +27,20 @@ static inline void loop_nothing(uv_timer_t *timer)
 	(void)timer;
 }
 
-#define LOOP_UNTIL(loop, condition) \
-	do { \
-		uv_timer_t loop_timer; \
-		uint64_t loop_end; \
-		bool loop_done; \
-		uv_timer_init((loop), &loop_timer); \
-		uv_timer_start(&loop_timer, loop_nothing, 5, 5); \
-		uv_update_time(loop); \
-		loop_end = uv_now(loop) + LOOP_DEADLINE_MS; \
-		while (!(loop_done = (condition)) && uv_now(loop) < loop_end) \
-			uv_run((loop), UV_RUN_ONCE); \
-		uv_close((uv_handle_t *)&loop_timer, NULL); \
-		uv_run((loop), UV_RUN_NOWAIT); \
-		assert_true(loop_done); \
+#define LOOP_UNTIL(loop, condition)                                                                                              \
+	do {                                                                                                                     \
+		uv_timer_t loop_timer;                                                                                           \
+		uint64_t loop_end;                                                                                               \
+		bool loop_done;                                                                                                  \
+		uv_timer_init((loop), &loop_timer);                                                                              \
+		uv_timer_start(&loop_timer, loop_nothing, 5, 5);                                                                 \
+		uv_update_time(loop);                                                                                            \
+		loop_end = uv_now(loop) + LOOP_DEADLINE_MS;                                                                      \
+		while (!(loop_done = (condition)) && uv_now(loop) < loop_end)                                                    \
+			uv_run((loop), UV_RUN_ONCE);                                                                             \
+		uv_close((uv_handle_t *)&loop_timer, NULL);                                                                      \
+		uv_run((loop), UV_RUN_NOWAIT);                                                                                   \
+		assert_true(loop_done);                                                                                          \
 	} while (0)
 
 #endif

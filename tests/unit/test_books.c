@@ -113,7 +113,7 @@ static void a_fin_is_clean_and_a_reset_is_not(void **state)
 	readable(ours.fd);
 	assert_int_equal(recv(ours.fd, bytes, sizeof bytes, 0), 3);
 	assert_false(books_end_is_clean(ours.fd, &error));
-	assert_int_equal(error, ECONNRESET); /* asking took the errno away … */
+	assert_int_equal(error, ECONNRESET);                        /* asking took the errno away … */
 	assert_int_equal(recv(ours.fd, bytes, sizeof bytes, 0), 0); /* … so that recv says what it says at a clean end */
 	assert_false(books_end_is_clean(ours.fd, &error));
 	assert_int_equal(error, 0);

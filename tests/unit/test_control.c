@@ -1,6 +1,6 @@
 /* The control socket over a pair of sockets: what is asked, what is answered, and what a bad client can do: nothing. */
-#include "steward/control/control.h"
 #include "steward/control/client.h"
+#include "steward/control/control.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -222,10 +222,12 @@ static void wrong_requests_are_answered_and_the_client_goes_on(void **state)
 	expect_error(w, "not a JSON object");
 	for (int i = 0; i < 4; i++)
 		expect_error(w, "\"request\" is not one of");
-	say(w, "{\"request\":\"kill\"}\n{\"request\":\"kill\",\"id\":\"0x10\"}\n{\"request\":\"kill\",\"id\":\"11112222333344445\"}\n");
+	say(w, "{\"request\":\"kill\"}\n{\"request\":\"kill\",\"id\":\"0x10\"}\n{\"request\":\"kill\",\"id\":"
+	       "\"11112222333344445\"}\n");
 	for (int i = 0; i < 3; i++)
 		expect_error(w, "is no session's id");
-	say(w, "{\"request\":\"kill\",\"id\":\"40\",\"now\":3}\n{\"request\":\"kill\",\"id\":\"40\"}\n{\"request\":\"show\",\"id\":\"40\"}\n");
+	say(w, "{\"request\":\"kill\",\"id\":\"40\",\"now\":3}\n{\"request\":\"kill\",\"id\":\"40\"}\n{\"request\":\"show\","
+	       "\"id\":\"40\"}\n");
 	expect_error(w, "true or false");
 	expect_error(w, "no session 40 lives");
 	expect_error(w, "no session 40 lives");
@@ -256,7 +258,8 @@ static void sessions_are_listed_one_a_line(void **state)
 	json_t *o;
 
 	begin_sessions(w, 3);
-	say(w, "{\"request\":\"sessions\"}\n{\"request\":\"sessions\",\"service\":\"odd\"}\n{\"request\":\"show\",\"id\":\"80\"}\n");
+	say(w, "{\"request\":\"sessions\"}\n{\"request\":\"sessions\",\"service\":\"odd\"}\n{\"request\":\"show\",\"id\":\"80\"}"
+	       "\n");
 	for (int i = 0; i < 3; i++) {
 		o = hear(w);
 		assert_int_equal(json_integer_value(json_object_get(o, "bytes_to_backend")), i);

@@ -54,8 +54,8 @@ static int setup(void **state)
 	}
 	strcpy(w->service.name, "web");
 	w->service.listen = w->addresses;
-	w->service.policy.side[SIDE_CLIENT] = (struct side_policy){
-		.keepalive_idle_s = 33, .keepalive_interval_s = 7, .keepalive_count = 4, .nodelay = 1};
+	w->service.policy.side[SIDE_CLIENT] =
+		(struct side_policy){.keepalive_idle_s = 33, .keepalive_interval_s = 7, .keepalive_count = 4, .nodelay = 1};
 	w->config.file = "t.conf";
 	w->config.services = &w->service;
 	w->config.service_count = 1;
@@ -220,9 +220,11 @@ static void one_failure_changes_nothing_and_all_are_told(void **state)
 	want(w, "systemd:web");
 	assert_int_not_equal(prepare(w), 0);
 	assert_int_equal(w->report.count, 4);
-	snprintf(at, sizeof at, "t.conf: services.web.listen: 127.0.0.1:%u: Address already in use (stop what listens there, ", port);
+	snprintf(at, sizeof at, "t.conf: services.web.listen: 127.0.0.1:%u: Address already in use (stop what listens there, ",
+		port);
 	assert_memory_equal(w->report.lines[0], at, strlen(at));
-	assert_non_null(strstr(w->report.lines[1], "192.0.2.1:80: Cannot assign requested address (no interface of this machine"));
+	assert_non_null(
+		strstr(w->report.lines[1], "192.0.2.1:80: Cannot assign requested address (no interface of this machine"));
 	assert_non_null(strstr(w->report.lines[2], "its directory does not exist"));
 	assert_non_null(strstr(w->report.lines[3], "systemd passed no socket of that name"));
 	assert_int_equal(listeners_count(w->listeners), 0);

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdio.h>
@@ -46,7 +47,8 @@ static void test_one_at_a_time(void **state)
 	assert_true(fd >= 0);
 	assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
 	assert_int_equal(lock_take(directory, error), -EWOULDBLOCK);
-	snprintf(names_us, sizeof names_us, "is in use by tcpwarden process %d; stop that one (kill %d)", (int)getpid(), (int)getpid());
+	snprintf(names_us, sizeof names_us, "is in use by tcpwarden process %d; stop that one (kill %d)", (int)getpid(),
+		(int)getpid());
 	assert_non_null(strstr(error, names_us));
 	copy = dup(fd); /* what a holder inherits */
 	close(fd);

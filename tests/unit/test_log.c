@@ -26,19 +26,24 @@ static struct ledger_event an_end(void)
 {
 	struct ledger_event e = {
 		.kind = EVENT_ENDED,
-		.record = {
-			.id = 0x1a2b,
-			.fence = 77,
-			.started_ms = 1000,
-			.ended_ms = 13345,
-			.client = {.family = AF_INET, .port = 5020, .ip = {192, 0, 2, 1}},
-			.local = {.family = AF_UNIX},
-			.backend = {.family = AF_INET6, .port = 502, .ip = {0x20, 1, 0xd, 0xb8, [15] = 1}},
-			.bytes = {1234, 5678},
-			.undelivered = {0, 9},
-			.reason = {.who = WHO_CLIENT, .how = HOW_RESET, .operation = OPERATION_RECEIVE, .state = SLOT_RELAYING, .error = ECONNRESET},
-			.service = "plc-gateway",
-		},
+		.record =
+			{
+				.id = 0x1a2b,
+				.fence = 77,
+				.started_ms = 1000,
+				.ended_ms = 13345,
+				.client = {.family = AF_INET, .port = 5020, .ip = {192, 0, 2, 1}},
+				.local = {.family = AF_UNIX},
+				.backend = {.family = AF_INET6, .port = 502, .ip = {0x20, 1, 0xd, 0xb8, [15] = 1}},
+				.bytes = {1234, 5678},
+				.undelivered = {0, 9},
+				.reason = {.who = WHO_CLIENT,
+					.how = HOW_RESET,
+					.operation = OPERATION_RECEIVE,
+					.state = SLOT_RELAYING,
+					.error = ECONNRESET},
+				.service = "plc-gateway",
+			},
 	};
 
 	return e;
@@ -57,9 +62,11 @@ static void text_of_an_end(void **state)
 	length = log_record_text(&r, noon_us, false, line);
 	assert_int_equal(length, strlen(line));
 	snprintf(want, sizeof want,
-		"2023-11-14T22:13:20.123Z info session 1a2b ended service=plc-gateway client=192.0.2.1:5020 local=unix:/run/plc.sock "
+		"2023-11-14T22:13:20.123Z info session 1a2b ended service=plc-gateway client=192.0.2.1:5020 "
+		"local=unix:/run/plc.sock "
 		"backend=[2001:db8::1]:502 lease=%s reason=client.reset operation=receive errno=ECONNRESET state=relaying "
-		"bytes_to_backend=1234 bytes_to_client=5678 undelivered_to_backend=0 undelivered_to_client=9 duration_ms=12345\n", lease);
+		"bytes_to_backend=1234 bytes_to_client=5678 undelivered_to_backend=0 undelivered_to_client=9 duration_ms=12345\n",
+		lease);
 	assert_string_equal(line, want);
 	log_record_text(&r, noon_us, true, line);
 	assert_memory_equal(line, "<6>session 1a2b ended ", strlen("<6>session 1a2b ended "));
@@ -76,8 +83,9 @@ static void text_of_a_start_has_no_end(void **state)
 	e.record.fence = 0;
 	log_record_event(&r, &e, NULL, NULL);
 	log_record_text(&r, noon_us, false, line);
-	assert_string_equal(line, "2023-11-14T22:13:20.123Z info session 1a2b connected service=plc-gateway client=192.0.2.1:5020 local=unix "
-				  "backend=[2001:db8::1]:502 lease=-\n");
+	assert_string_equal(line,
+		"2023-11-14T22:13:20.123Z info session 1a2b connected service=plc-gateway client=192.0.2.1:5020 local=unix "
+		"backend=[2001:db8::1]:502 lease=-\n");
 }
 
 static void ours_is_a_warning(void **state)
@@ -232,14 +240,15 @@ static void what_a_terminal_would_obey_is_escaped(void **state)
 	static const struct {
 		const char *from, *to;
 	} cases[] = {
-		{"plain", "plain"},
-		{"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"},
+		{"plain", "plain"}, {"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"},
 		{"\x1b[2J\x7f\t", "\\x1b[2J\\x7f\\x09"},
-		{"\xc2\x9b" "31m", "\\xc2\\x9b31m"},   /* C1 control sequence introducer */
-		{"\xc0\xaf", "\\xc0\\xaf"},            /* overlong */
-		{"\xed\xa0\x80", "\\xed\\xa0\\x80"},   /* surrogate */
+		{"\xc2\x9b"
+		 "31m",
+			"\\xc2\\x9b31m"},                     /* C1 control sequence introducer */
+		{"\xc0\xaf", "\\xc0\\xaf"},                   /* overlong */
+		{"\xed\xa0\x80", "\\xed\\xa0\\x80"},          /* surrogate */
 		{"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"}, /* beyond Unicode */
-		{"\xe2\x82", "\\xe2\\x82"},            /* cut off */
+		{"\xe2\x82", "\\xe2\\x82"},                   /* cut off */
 	};
 	char to[64];
 

@@ -105,8 +105,12 @@ static int make_plan(uint32_t generation)
 {
 	struct plan_service service = {.name = "plc", .id = 1, .backend_count = 1, .policy.hooked = 1};
 	struct plan_backend backend = {.id = 9, .address = "unix:/run/plc.sock"};
-	struct plan_source source = {
-		.generation = generation, .relays = 1, .services = &service, .service_count = 1, .backends = &backend, .backend_count = 1};
+	struct plan_source source = {.generation = generation,
+		.relays = 1,
+		.services = &service,
+		.service_count = 1,
+		.backends = &backend,
+		.backend_count = 1};
 
 	service.policy.side[SIDE_BACKEND].connect_timeout_ms = 1000;
 	return plan_create(&source);
@@ -341,8 +345,8 @@ static void say_nonsense(struct world *w)
 
 static void violations_ask_for_another_relay(void **state)
 {
-	static void (*const wrongs[])(struct world *) = {say_end_of_living, say_slot_beyond, say_other_relays_session, say_supervisors_words,
-		say_with_no_socket, say_nonsense};
+	static void (*const wrongs[])(struct world *) = {say_end_of_living, say_slot_beyond, say_other_relays_session,
+		say_supervisors_words, say_with_no_socket, say_nonsense};
 	struct world *w = *state;
 
 	greet(w);

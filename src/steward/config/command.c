@@ -10,24 +10,24 @@ void read_command(struct reader *r, const char *path, const struct setting *s, c
 	char ***command = (void *)((char *)into + s->offset);
 
 	if (list_count(value) == 0) {
-		reader_complain(
-			r, config_setting_source_line(value), path, "an empty command (%s)", "an absolute path, or a list of one and its arguments");
+		reader_complain(r, config_setting_source_line(value), path, "an empty command (%s)",
+			"an absolute path, or a list of one and its arguments");
 		return;
 	}
 	if (!list_read_strings(r, path, s, value, command))
 		return;
 	if ((*command)[0][0] != '/')
-		reader_complain(r, config_setting_source_line(value), path, "\"%.80s\" is not an absolute path (no shell and no PATH is searched)",
-			(*command)[0]);
+		reader_complain(r, config_setting_source_line(value), path,
+			"\"%.80s\" is not an absolute path (no shell and no PATH is searched)", (*command)[0]);
 	else if (strlen((*command)[0]) >= PATH_MAX)
-		reader_complain(r, config_setting_source_line(value), path, "a path of %zu bytes (at most %d)", strlen((*command)[0]), PATH_MAX - 1);
+		reader_complain(r, config_setting_source_line(value), path, "a path of %zu bytes (at most %d)",
+			strlen((*command)[0]), PATH_MAX - 1);
 	else if (config_setting_type(value) == CONFIG_TYPE_STRING && strchr((*command)[0], ' '))
 		reader_complain(r, config_setting_source_line(value), path,
 			"a path with a space in it (arguments are elements of a list: [ \"/path\", \"argument\" ])");
 }
 
-void read_environment(
-	struct reader *r, const char *path, const struct setting *s, const config_setting_t *value, void *into)
+void read_environment(struct reader *r, const char *path, const struct setting *s, const config_setting_t *value, void *into)
 {
 	char ***environment = (void *)((char *)into + s->offset);
 

@@ -16,15 +16,15 @@
 enum address_kind { ADDRESS_HOST, ADDRESS_UNIX, ADDRESS_SYSTEMD };
 struct address {
 	enum address_kind kind;
-	bool any_family;               /* "*:80": IPv6 socket that also takes IPv4 */
-	uint16_t port;                 /* ADDRESS_HOST */
-	char text[ADDRESS_TEXT_SIZE];  /* as written: names it to people, and makes it the same after a reload */
-	char host[ADDRESS_TEXT_SIZE];  /* name or numeric address without brackets; unix: the path; systemd: the name */
+	bool any_family;              /* "*:80": IPv6 socket that also takes IPv4 */
+	uint16_t port;                /* ADDRESS_HOST */
+	char text[ADDRESS_TEXT_SIZE]; /* as written: names it to people, and makes it the same after a reload */
+	char host[ADDRESS_TEXT_SIZE]; /* name or numeric address without brackets; unix: the path; systemd: the name */
 };
 
 /* A program that is run. The list is NULL-terminated. */
 struct hook_config {
-	char **command;      /* NULL: no such hook */
+	char **command; /* NULL: no such hook */
 	uint32_t timeout_ms;
 	uint32_t concurrency;
 	uint32_t queue;
@@ -45,25 +45,25 @@ struct service_config {
 	struct backend_config *backends;
 	size_t backend_count;
 	enum balance balance;
-	struct policy policy;        /* policy.hooked says whether there is an acquire or release hook */
+	struct policy policy; /* policy.hooked says whether there is an acquire or release hook */
 	struct hook_config acquire, release;
-	uint32_t limit_connections;  /* 0: none */
-	char *reject_message;        /* NULL: a reset */
+	uint32_t limit_connections; /* 0: none */
+	char *reject_message;       /* NULL: a reset */
 	size_t reject_length;
 };
 
 enum log_format { LOG_FORMAT_AUTO, LOG_FORMAT_TEXT, LOG_FORMAT_JOURNAL, LOG_FORMAT_JSON };
 
 struct config {
-	char *file;                    /* its path, as given */
-	char *text;                    /* the whole text it was parsed from */
+	char *file; /* its path, as given */
+	char *text; /* the whole text it was parsed from */
 	size_t text_length;
 	struct message_settings settings; /* top-level settings, in the form in which the supervisor takes them */
-	char *control_socket;          /* NULL: none */
-	char *control_group;           /* NULL: ours */
-	uint32_t control_mode;         /* permission bits */
+	char *control_socket;             /* NULL: none */
+	char *control_group;              /* NULL: ours */
+	uint32_t control_mode;            /* permission bits */
 	enum log_format log_format;
-	bool log_connected;            /* a line at a session's start, too */
+	bool log_connected; /* a line at a session's start, too */
 	struct service_config *services;
 	size_t service_count;
 };
@@ -74,7 +74,8 @@ struct config_errors {
 	size_t count;
 };
 
-/* Parses text that came from `file` (named in errors only). 0 and *ret, or -EINVAL and *errors; -ENOMEM. Free with the two below. */
+/* Parses text that came from `file` (named in errors only). 0 and *ret, or -EINVAL and *errors; -ENOMEM. Free with the two
+ * below. */
 int config_parse(const char *file, const char *text, size_t length, struct config **ret, struct config_errors *errors);
 
 /* Reads the file, then the same; what cannot be read is an error line of its own and -errno. */

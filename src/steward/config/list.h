@@ -9,7 +9,7 @@ size_t list_count(const config_setting_t *value);
 const config_setting_t *list_element(const config_setting_t *value, size_t i, const char *path, char here[READER_PATH]);
 
 /* A list of texts into *ret, NULL-terminated; what was there before is freed. False: there were errors. */
-bool list_read_strings(struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value,
-	char ***ret);
+bool list_read_strings(
+	struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value, char ***ret);
 
 #endif

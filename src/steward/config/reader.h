@@ -1,6 +1,6 @@
 /* One reading of a config: the object being made, the errors found so far, and what must be known of one service while the next
- * is read. On the stack of config_parse; reader.c keeps the errors, parse.c walks the groups, service.c and command.c read what is
- * a service's and a hook's. */
+ * is read. On the stack of config_parse; reader.c keeps the errors, parse.c walks the groups, service.c and command.c read what
+ * is a service's and a hook's. */
 #ifndef STEWARD_CONFIG_READER_H
 #define STEWARD_CONFIG_READER_H
 #include "steward/config/config.h"
@@ -48,10 +48,10 @@ void read_group(struct reader *reader, const char *path, const char *parent, con
 	const config_setting_t *group, void *into);
 
 /* command.c: of a hook; `into` is the struct that the setting's offset counts from. */
-void read_command(struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value,
-	void *into);
-void read_environment(struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value,
-	void *into);
+void read_command(
+	struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value, void *into);
+void read_environment(
+	struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value, void *into);
 
 /* service.c: of a service. */
 void read_name(struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value,

@@ -12,8 +12,8 @@
 
 enum { DEEPEST = 32, SHOWN = 72, NAMES = 64 };
 
-/* Names seen in one group, for the sake of a duplicate. They live on the stack of the walk; no group has more settings than fit.
- */
+/* Names seen in one group, for the sake of a duplicate. They live on the stack of the walk; no group has more settings than
+ * fit. */
 struct seen {
 	struct token names[NAMES];
 	size_t count;

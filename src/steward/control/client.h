@@ -1,6 +1,6 @@
-/* One client of the control socket: a line in, then its answer out, then the next line. Not more than one answer is under way, and no
- * more of it is made than CONTROL_CHUNK before the client has read what there was.
- * Owner: the control (its list); ends by client_close. */
+/* One client of the control socket: a line in, then its answer out, then the next line. Not more than one answer is under way,
+ * and no more of it is made than CONTROL_CHUNK before the client has read what there was. Owner: the control (its list); ends by
+ * client_close. */
 #ifndef STEWARD_CONTROL_CLIENT_H
 #define STEWARD_CONTROL_CLIENT_H
 #include "steward/control/control.h"

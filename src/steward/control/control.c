@@ -1,7 +1,7 @@
 #include "steward/control/control.h"
 
-#include "steward/listen/bind.h"
 #include "steward/control/client.h"
+#include "steward/listen/bind.h"
 #include "steward/log/log.h"
 
 #include <errno.h>
@@ -60,7 +60,8 @@ struct control_client *control_serve(struct control *c, int fd)
 		return NULL;
 	}
 	if (!allowed) {
-		client_refuse(client, "this user may not use the control socket (be root, tcpwarden's user, or a member of control.group)");
+		client_refuse(client,
+			"this user may not use the control socket (be root, tcpwarden's user, or a member of control.group)");
 		client->last = true;
 	}
 	client_next(client);
@@ -239,7 +240,8 @@ void control_reloaded(struct control *c, bool ok, const struct report *report)
 		for (size_t i = 0; i < report->count; i++)
 			json_array_append_new(lines, json_string(report->lines[i]));
 		answer = ok ? json_pack("{s:b, s:o}", "ok", 1, "warnings", lines)
-			    : json_pack("{s:b, s:s, s:o}", "ok", 0, "error", "reload failed: nothing has changed", "errors", lines);
+			    : json_pack(
+				      "{s:b, s:s, s:o}", "ok", 0, "error", "reload failed: nothing has changed", "errors", lines);
 		client_answer(client, answer);
 		client_next(client);
 	}

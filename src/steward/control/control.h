@@ -1,8 +1,8 @@
 /* The control socket: a unix stream, a JSON object a line in, one or more JSON objects a line out.
  *
- * Who may speak is asked of the kernel (SO_PEERCRED, SO_PEERGROUPS): root, our own user, members of control.group. Everything is bounded:
- * clients, the length of a line, what waits to be read by a client, and how long it waits.
- * Owner: the steward's role; ends by control_close, which frees it when its handles are closed. */
+ * Who may speak is asked of the kernel (SO_PEERCRED, SO_PEERGROUPS): root, our own user, members of control.group. Everything is
+ * bounded: clients, the length of a line, what waits to be read by a client, and how long it waits. Owner: the steward's role;
+ * ends by control_close, which frees it when its handles are closed. */
 #ifndef STEWARD_CONTROL_CONTROL_H
 #define STEWARD_CONTROL_CONTROL_H
 #include "steward/report.h"
@@ -25,7 +25,7 @@ struct control_client;
 struct control_options {
 	const char *path, *group; /* group NULL: ours */
 	uint32_t mode;
-	const char *refused[2];   /* users that may never speak, when roles are separated */
+	const char *refused[2]; /* users that may never speak, when roles are separated */
 	bool separated;
 };
 
@@ -38,7 +38,8 @@ struct control_host {
 int control_open(struct control **ret, uv_loop_t *loop, const struct control_options *options, struct roster *roster,
 	const struct control_host *host, void *context, char error[CONTROL_ERROR_SIZE]);
 
-/* The same for a connected socket, which becomes ours: what control_open does for each client it accepts. NULL: no memory, or too many. */
+/* The same for a connected socket, which becomes ours: what control_open does for each client it accepts. NULL: no memory, or too
+ * many. */
 struct control_client *control_serve(struct control *control, int fd);
 
 /* NULL is no control at all. */

@@ -1,5 +1,5 @@
-/* What may be asked over the control socket: {"request": NAME, ...}. Every answer is one line {"ok": ...}; `sessions` sends a line for
- * each session before it. */
+/* What may be asked over the control socket: {"request": NAME, ...}. Every answer is one line {"ok": ...}; `sessions` sends a
+ * line for each session before it. */
 #include "base/clock.h"
 #include "steward/control/client.h"
 #include "steward/log/log.h"
@@ -73,7 +73,8 @@ void client_walk(struct control_client *client)
 			w->slot = 0;
 			continue;
 		}
-		if (r < 0 || atomic_load(&slot.state) == SLOT_FREE || (w->service[0] && strcmp(w->service, slot.record.service) != 0))
+		if (r < 0 || atomic_load(&slot.state) == SLOT_FREE ||
+			(w->service[0] && strcmp(w->service, slot.record.service) != 0))
 			continue;
 		client_answer(client, describe(roster, w->relay, &slot));
 		w->count++;
@@ -161,7 +162,8 @@ static void handle_kill(struct control_client *client, json_t *request)
 		refuse_unknown(client, id);
 		return;
 	}
-	log_line(LOG_NOTICE, "session %" PRIx64 " is killed by request of the control socket%s", id, json_is_true(now) ? ", now" : "");
+	log_line(LOG_NOTICE, "session %" PRIx64 " is killed by request of the control socket%s", id,
+		json_is_true(now) ? ", now" : "");
 	client_answer(client, json_pack("{s:b}", "ok", 1));
 }
 

@@ -9,32 +9,32 @@
  * struct belongs to its struct leases and is freed once its row is gone, or when that ends. */
 #ifndef STEWARD_LEASE_LEASE_H
 #define STEWARD_LEASE_LEASE_H
-#include "steward/hook/hook.h"
 #include "steward/hook/environment.h"
+#include "steward/hook/hook.h"
 #include "steward/hook/line.h"
 #include "steward/lease/leases.h"
 #include "steward/lease/record.h"
-#include "steward/log/log.h"
 #include "steward/lease/store.h"
+#include "steward/log/log.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
 enum lease_phase {
-	PHASE_LOADED,     /* read from the store, not judged yet */
-	PHASE_BEHIND,     /* an earlier lease of its session is being released first */
-	PHASE_QUEUED,     /* waits for its turn to run acquire */
-	PHASE_OPENING,    /* its row is being written, its acquire waits at the gate */
+	PHASE_LOADED,  /* read from the store, not judged yet */
+	PHASE_BEHIND,  /* an earlier lease of its session is being released first */
+	PHASE_QUEUED,  /* waits for its turn to run acquire */
+	PHASE_OPENING, /* its row is being written, its acquire waits at the gate */
 	PHASE_ACQUIRING,
 	PHASE_CONFIRMING, /* taken; that is being written */
 	PHASE_HELD,
-	PHASE_ENDING,     /* its session is over; that is being written */
-	PHASE_TURN,       /* waits for its turn to run release */
-	PHASE_STARTING,   /* its row is being written, its release waits at the gate */
+	PHASE_ENDING,   /* its session is over; that is being written */
+	PHASE_TURN,     /* waits for its turn to run release */
+	PHASE_STARTING, /* its row is being written, its release waits at the gate */
 	PHASE_RELEASING,
-	PHASE_BACKOFF,    /* release failed: again later */
-	PHASE_LEAVING,    /* its row is being removed */
+	PHASE_BACKOFF, /* release failed: again later */
+	PHASE_LEAVING, /* its row is being removed */
 	PHASE_GONE,
 };
 
@@ -54,23 +54,23 @@ struct lease {
 	struct hook_turn turn;
 	uv_timer_t timer;
 	struct lease *successor, *predecessor; /* who is BEHIND this one; whom this one is BEHIND */
-	struct lease *next, *previous; /* in leases.all */
+	struct lease *next, *previous;         /* in leases.all */
 	struct lease *next_in_bucket;
 };
 
 void lease_init(struct lease *lease, struct leases *leases);
-void lease_begin(struct lease *lease);                       /* a new one, with nothing before it */
+void lease_begin(struct lease *lease); /* a new one, with nothing before it */
 void lease_wait(struct lease *lease, struct lease *predecessor);
 void lease_on_durable(struct lease *lease);
 void lease_save(struct lease *lease);
-void lease_answer_held(struct lease *lease);                 /* asked again while it is held */
+void lease_answer_held(struct lease *lease); /* asked again while it is held */
 void lease_cancel(struct lease *lease);
 void lease_end(struct lease *lease, const struct session_record *record, bool recovered);
-void lease_hold(struct lease *lease);                        /* LOADED, and its session lives */
+void lease_hold(struct lease *lease); /* LOADED, and its session lives */
 void lease_release(struct lease *lease);
-void lease_retry_now(struct lease *lease);                   /* BACKOFF */
-void lease_refuse_shutdown(struct lease *lease);             /* BEHIND, QUEUED */
-void lease_close(struct lease *lease);                       /* whatever it does; freed when its handles are closed */
+void lease_retry_now(struct lease *lease);       /* BACKOFF */
+void lease_refuse_shutdown(struct lease *lease); /* BEHIND, QUEUED */
+void lease_close(struct lease *lease);           /* whatever it does; freed when its handles are closed */
 
 /* Steps that its parts share (acquire.c, release.c). */
 #define LEASE_LOG(lease, priority, ...)                                                                                          \

@@ -6,8 +6,8 @@
  *             │ exit ≠ 0: not held: gone                    ▲   └ failed: again, later, for ever
  *             └ signal, timeout, steward died: unknown ─────┘
  *
- * The roster (roster.h) says what relays ask; this answers through the callbacks below, from the loop, never from within the call.
- * One struct leases a steward; it lives on the loop's thread and ends by leases_stop, then leases_free. */
+ * The roster (roster.h) says what relays ask; this answers through the callbacks below, from the loop, never from within the
+ * call. One struct leases a steward; it lives on the loop's thread and ends by leases_stop, then leases_free. */
 #ifndef STEWARD_LEASE_LEASES_H
 #define STEWARD_LEASE_LEASES_H
 #include "steward/config/config.h"
@@ -27,7 +27,8 @@ struct session_key {
 };
 
 struct lease_callbacks {
-	/* Answer to leases_acquire, once. GO with the fence (0 where the service goes on without) and the route that the hook named, or REFUSE with the reason. */
+	/* Answer to leases_acquire, once. GO with the fence (0 where the service goes on without) and the route that the hook
+	 * named, or REFUSE with the reason. */
 	void (*on_verdict)(void *context, const struct session_key *key, const struct message_verdict *verdict);
 	/* Answer to leases_end: that this session is over is durable (or it had no lease), its slot may be freed. */
 	void (*on_end_durable)(void *context, const struct session_key *key);
@@ -41,33 +42,40 @@ int leases_new(struct leases **ret, uv_loop_t *loop, const char *state_directory
 	const struct lease_callbacks *callbacks, void *context, char error[MESSAGE_TEXT_SIZE]);
 
 /* Every session that stands in a ledger and is not free, whatever its state; visit copies what it needs. */
-typedef void (*lease_each_live)(void *context,
-	void (*visit)(void *visitor, const struct session_key *key, const struct slot *slot), void *visitor);
+typedef void (*lease_each_live)(
+	void *context, void (*visit)(void *visitor, const struct session_key *key, const struct slot *slot), void *visitor);
 
-/* Ends the process groups of a predecessor's hooks (SIGTERM, then SIGKILL), and waits for them; then judges what it left. After every ledger
- * of the tree is at hand and after leases_configure, before any other call. `lives` says whether that session still stands in a ledger (its slot
- * copied to ret if so): what is held by no session is then released with TCPWARDEN_RECOVERED=1; what was being acquired is unknown and is
- * released as such, and a client that still waits is served anew when it is asked for again. each_live (or NULL): sessions with a fence
- * of which the store knows nothing, as after its loss, are put back. on_done: once, later, from the loop. */
+/* Ends the process groups of a predecessor's hooks (SIGTERM, then SIGKILL), and waits for them; then judges what it left. After
+ * every ledger of the tree is at hand and after leases_configure, before any other call. `lives` says whether that session still
+ * stands in a ledger (its slot copied to ret if so): what is held by no session is then released with TCPWARDEN_RECOVERED=1; what
+ * was being acquired is unknown and is released as such, and a client that still waits is served anew when it is asked for again.
+ * each_live (or NULL): sessions with a fence of which the store knows nothing, as after its loss, are put back. on_done: once,
+ * later, from the loop. */
 void leases_recover(struct leases *leases, bool (*lives)(void *context, const struct session_key *key, struct slot *ret),
 	lease_each_live each_live, void (*on_done)(void *context));
 
-/* The config in force; kept by reference until the next call. Running leases keep the release command they were acquired under. */
+/* The config in force; kept by reference until the next call. Running leases keep the release command they were acquired
+ * under. */
 void leases_configure(struct leases *leases, const struct config *config);
 
-/* The session waits for a lease. Asked twice, it is answered by what is already known or under way. client and local come from the socket itself. */
-void leases_acquire(struct leases *leases, const struct session_key *key, const char *service, const struct session_record *record);
+/* The session waits for a lease. Asked twice, it is answered by what is already known or under way. client and local come from
+ * the socket itself. */
+void leases_acquire(
+	struct leases *leases, const struct session_key *key, const char *service, const struct session_record *record);
 
-/* The client has gone, or will be refused: what runs is left to finish, and what it takes is released. No verdict is given any more. */
+/* The client has gone, or will be refused: what runs is left to finish, and what it takes is released. No verdict is given any
+ * more. */
 void leases_cancel(struct leases *leases, const struct session_key *key);
 
 /* The session is over; record says how (leases_end also cancels). recovered: no relay said so, its processes are gone. */
 void leases_end(struct leases *leases, const struct session_key *key, const struct session_record *record, bool recovered);
 
-/* No new hooks but releases; calls on_stopped when all that can be released has been. What failed stays in the store for the next start. */
+/* No new hooks but releases; calls on_stopped when all that can be released has been. What failed stays in the store for the next
+ * start. */
 void leases_stop(struct leases *leases);
 
-/* Its handles close in the loop's next turns, and what is left of it is freed then. Hooks that run go on alone, as after our death. */
+/* Its handles close in the loop's next turns, and what is left of it is freed then. Hooks that run go on alone, as after our
+ * death. */
 void leases_free(struct leases *leases);
 
 /* For `leases` and `status` of the control socket. */

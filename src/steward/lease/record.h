@@ -3,8 +3,8 @@
 #ifndef STEWARD_LEASE_RECORD_H
 #define STEWARD_LEASE_RECORD_H
 #include "steward/hook/order.h"
-#include "steward/lease/leases.h"
 #include "steward/hook/process_group.h"
+#include "steward/lease/leases.h"
 
 enum lease_state { LEASE_ACQUIRING, LEASE_HELD, LEASE_RELEASING };
 
@@ -13,14 +13,14 @@ struct lease_record {
 	struct session_key key;
 	struct session_record session; /* as accepted; once it has ended, as ended */
 	enum lease_state state;
-	bool unknown;                  /* whether acquire took it */
-	bool ended;                    /* session says how */
-	bool recovered;                /* nobody told of the end */
+	bool unknown;   /* whether acquire took it */
+	bool ended;     /* session says how */
+	bool recovered; /* nobody told of the end */
 	struct hook_order release;
-	struct process_group hook;     /* of the hook that may be running; pid 0: none */
-	char **variables;              /* "KEY=VALUE" that acquire printed, or NULL */
-	struct endpoint route;         /* that acquire named, or AF_UNSPEC */
-	uint32_t attempts;             /* releases begun */
+	struct process_group hook; /* of the hook that may be running; pid 0: none */
+	char **variables;          /* "KEY=VALUE" that acquire printed, or NULL */
+	struct endpoint route;     /* that acquire named, or AF_UNSPEC */
+	uint32_t attempts;         /* releases begun */
 };
 
 /* As JSON text, malloc(3)ed; NULL: out of memory. */

@@ -23,7 +23,8 @@ static uint32_t configured_concurrency(const struct config *in_force, const char
 	return hook->command && hook->concurrency ? hook->concurrency : CONCURRENCY_UNCONFIGURED;
 }
 
-struct hook_line *service_lines_get(struct service_lines *lines, const struct config *config, const char *service, enum hook_event event)
+struct hook_line *service_lines_get(
+	struct service_lines *lines, const struct config *config, const char *service, enum hook_event event)
 {
 	struct service_line *one = lines->first;
 	while (one && strcmp(one->service, service))

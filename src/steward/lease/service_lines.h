@@ -1,5 +1,5 @@
-/* The lines in which hooks wait for their turn (hook/line.h), two for each service that ever had one. A member of struct leases; ends by
- * service_lines_fini. */
+/* The lines in which hooks wait for their turn (hook/line.h), two for each service that ever had one. A member of struct leases;
+ * ends by service_lines_fini. */
 #ifndef STEWARD_LEASE_SERVICE_LINES_H
 #define STEWARD_LEASE_SERVICE_LINES_H
 #include "steward/config/config.h"
@@ -13,7 +13,8 @@ struct service_lines {
 };
 
 /* Made if there is none, with the concurrency that the config (or NULL) gives it. It stays where it is. NULL: no memory. */
-struct hook_line *service_lines_get(struct service_lines *lines, const struct config *config, const char *service, enum hook_event event);
+struct hook_line *service_lines_get(
+	struct service_lines *lines, const struct config *config, const char *service, enum hook_event event);
 
 /* Another config is in force: who may run by it now gets its turn. */
 void service_lines_configure(struct service_lines *lines, const struct config *config);

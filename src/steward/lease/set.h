@@ -1,4 +1,5 @@
-/* The inside of struct leases: all leases, what they share, and what is owed to relays. Known to this folder only; leases.h says whose it is. */
+/* The inside of struct leases: all leases, what they share, and what is owed to relays. Known to this folder only; leases.h says
+ * whose it is. */
 #ifndef STEWARD_LEASE_SET_H
 #define STEWARD_LEASE_SET_H
 #include "steward/hook/leftover_groups.h"

@@ -1,8 +1,8 @@
 #include "steward/lease/store.h"
 
 #include "base/clock.h"
-#include "steward/log/log.h"
 #include "steward/lease/database.h"
+#include "steward/log/log.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -114,8 +114,8 @@ static void batch_done(struct store *store)
 	store->error = 0;
 	store->retry_ms = store->told_ms = 0;
 
-	/* A callback may free its own item and write others, but items of this batch that are still to come are busy until then.
-	 */
+	/* A callback may free its own item and write others, but items of this batch that are still to come are busy until
+	 * then. */
 	for (size_t i = 0; i < store->count; i++) {
 		struct store_item *item = store->items[i];
 		free((void *)(uintptr_t)store->rows[i].record);

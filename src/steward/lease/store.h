@@ -1,8 +1,8 @@
 /* The store: STATE/leases.db, where leases outlive everything else. SQLite, in WAL mode, synchronous=FULL, one process at a time.
  *
  * What a lease is to look like is left with store_write; all that was left while the last commit ran goes into the next one, on
- * libuv's pool. on_durable comes on the loop, after the commit. A commit that fails is told, and tried again until it succeeds; until then
- * nothing is called durable. A database that is damaged is set aside (leases.db.corrupt-TIME) and a new one begun.
+ * libuv's pool. on_durable comes on the loop, after the commit. A commit that fails is told, and tried again until it succeeds;
+ * until then nothing is called durable. A database that is damaged is set aside (leases.db.corrupt-TIME) and a new one begun.
  * Owner: struct leases. Ends by store_close, which lets a commit under way end first and then frees. */
 #ifndef STEWARD_LEASE_STORE_H
 #define STEWARD_LEASE_STORE_H
@@ -17,8 +17,8 @@ struct store;
 
 /* One row, a member of what it describes. Free what holds it only when store_idle says so. */
 struct store_item {
-	uint64_t fence;             /* the row's key; set once, before the first write */
-	uint64_t asked, durable;    /* count of writes asked for; the last of them that is on disk */
+	uint64_t fence;          /* the row's key; set once, before the first write */
+	uint64_t asked, durable; /* count of writes asked for; the last of them that is on disk */
 	/* private to store.c */
 	char *record;
 	bool queued, busy;
@@ -30,7 +30,8 @@ struct store_callbacks {
 	void (*on_lost)(void *context); /* a damaged database was set aside while we ran: write everything again */
 };
 
-/* Opens or makes it; waits a few seconds for a predecessor that is still dying. 0 or -errno and `error` (-EPROTO: made by a newer version). */
+/* Opens or makes it; waits a few seconds for a predecessor that is still dying. 0 or -errno and `error` (-EPROTO: made by a newer
+ * version). */
 int store_open(struct store **ret, uv_loop_t *loop, const char *state_directory, const struct store_callbacks *callbacks,
 	void *context, char error[MESSAGE_TEXT_SIZE]);
 

@@ -110,7 +110,8 @@ int bind_tcp(const struct address *address, const struct side_policy *policy, bo
 	r = address_to_sockaddr(address, &to, &length);
 	if (r < 0) {
 		snprintf(error, BIND_ERROR_SIZE, "%s: %s", address->text,
-			r == -ENODEV ? "this machine has no such interface (`ip link` lists them)" : "not an address that can be bound");
+			r == -ENODEV ? "this machine has no such interface (`ip link` lists them)"
+				     : "not an address that can be bound");
 		return r;
 	}
 	fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -170,7 +171,8 @@ static int clear_way(const char *path, const struct sockaddr_un *to, bool ours, 
 	}
 	if (unlink(path) < 0 && errno != ENOENT) {
 		r = -errno;
-		return say(error, r, path, "a stale socket stands there and cannot be removed (its directory must be writable for us)");
+		return say(error, r, path,
+			"a stale socket stands there and cannot be removed (its directory must be writable for us)");
 	}
 	return 0;
 }
@@ -203,7 +205,8 @@ int bind_unix(const char *path, int mode, bool ours, char error[BIND_ERROR_SIZE]
 		return fd;
 	close(fd);
 	if (r == -ENOENT)
-		return say(error, r, path, "its directory does not exist (make it, or let RuntimeDirectory= of the unit make it)");
+		return say(
+			error, r, path, "its directory does not exist (make it, or let RuntimeDirectory= of the unit make it)");
 	if (r == -EACCES)
 		return say(error, r, path, "permission denied (we must be able to write in its directory)");
 	return say(error, r, path, strerror(-r));

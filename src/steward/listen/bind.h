@@ -7,13 +7,14 @@
 
 enum { BIND_ERROR_SIZE = 512 };
 
-/* Non-blocking, close-on-exec, sharing its port with the sockets of our other relays (SO_REUSEPORT), and with what accepted sockets
- * inherit already set: urgent bytes in line, keepalive, nodelay. `alone`: none of ours has the port, so whoever has it is a stranger,
- * even one of the same user whom SO_REUSEPORT would let in. The descriptor, or -errno with `error` for people. */
+/* Non-blocking, close-on-exec, sharing its port with the sockets of our other relays (SO_REUSEPORT), and with what accepted
+ * sockets inherit already set: urgent bytes in line, keepalive, nodelay. `alone`: none of ours has the port, so whoever has it is
+ * a stranger, even one of the same user whom SO_REUSEPORT would let in. The descriptor, or -errno with `error` for people. */
 int bind_tcp(const struct address *address, const struct side_policy *policy, bool alone, char error[BIND_ERROR_SIZE]);
 
 /* A unix stream socket. A socket file that nobody answers at is replaced; a living one, or another kind of file, is an error, but
- * `ours` says that the living one is our own, to be replaced. mode: permission bits of the file, never wider on the way; -1: by umask. */
+ * `ours` says that the living one is our own, to be replaced. mode: permission bits of the file, never wider on the way; -1: by
+ * umask. */
 int bind_unix(const char *path, int mode, bool ours, char error[BIND_ERROR_SIZE]);
 
 #endif

@@ -101,7 +101,8 @@ int listener_obtain(struct listener *l, const struct gifts *gifts, const struct 
 		fd = gifts_find(gifts, l->where.host);
 		if (fd < 0) {
 			snprintf(error, BIND_ERROR_SIZE,
-				"%s: systemd passed no socket of that name (a .socket unit with FileDescriptorName=%s must start this service)",
+				"%s: systemd passed no socket of that name (a .socket unit with FileDescriptorName=%s must start "
+				"this service)",
 				l->where.text, l->where.host);
 			return -ENOENT;
 		}

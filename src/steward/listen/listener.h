@@ -1,5 +1,5 @@
-/* One address that clients connect to, and the sockets for it that are on their way to relays. Owner: the listeners (their lists);
- * ends by listener_free. Known to this folder only. */
+/* One address that clients connect to, and the sockets for it that are on their way to relays. Owner: the listeners (their
+ * lists); ends by listener_free. Known to this folder only. */
 #ifndef STEWARD_LISTEN_LISTENER_H
 #define STEWARD_LISTEN_LISTENER_H
 #include "steward/listen/bind.h"
@@ -12,7 +12,7 @@ struct share {
 	bool told;
 	bool answered;
 	bool complained; /* of the failure it has now: not again at each retry */
-	int error; /* of its answer, or of ours when it could not be bound */
+	int error;       /* of its answer, or of ours when it could not be bound */
 };
 
 struct listener {
@@ -32,9 +32,10 @@ void listener_free(struct listener *listener); /* with its sockets, and the sock
 /* Closes the copy that was on its way to that relay. */
 void listener_drop(struct listener *listener, uint32_t relay);
 
-/* A socket for that relay, bound if there is none yet; `alone`: no other of this tree may have the port. 0 or -errno with `error`. */
-int listener_obtain(struct listener *listener, const struct gifts *gifts, const struct ledger_view *view, uint32_t relay, bool alone,
-	char error[BIND_ERROR_SIZE]);
+/* A socket for that relay, bound if there is none yet; `alone`: no other of this tree may have the port. 0 or -errno with
+ * `error`. */
+int listener_obtain(struct listener *listener, const struct gifts *gifts, const struct ledger_view *view, uint32_t relay,
+	bool alone, char error[BIND_ERROR_SIZE]);
 
 /* Whether a ledger's entry is that listener, open. */
 bool listener_is(const struct listener *listener, const struct ledger_listener *entry);

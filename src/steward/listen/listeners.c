@@ -143,7 +143,8 @@ int listeners_prepare(struct listeners *ls, const struct config *config, struct 
 			if (!l) {
 				l = listener_new(&s->listen[k], s, ids);
 				if (!l) {
-					report_add(report, "%s: services.%s.listen: %s: no memory", config->file, s->name, s->listen[k].text);
+					report_add(report, "%s: services.%s.listen: %s: no memory", config->file, s->name,
+						s->listen[k].text);
 					result = -ENOMEM;
 					continue;
 				}
@@ -158,7 +159,8 @@ int listeners_prepare(struct listeners *ls, const struct config *config, struct 
 	}
 	/* A LISTEN carries its ledger entry, and a ledger has so many. */
 	if (result == 0 && total > LEDGER_LISTENERS / 2) {
-		report_add(report, "%s: %zu addresses to listen on are too many (%d at most)", config->file, total, LEDGER_LISTENERS / 2);
+		report_add(report, "%s: %zu addresses to listen on are too many (%d at most)", config->file, total,
+			LEDGER_LISTENERS / 2);
 		result = -E2BIG;
 	}
 	if (result < 0)
@@ -186,8 +188,8 @@ static void unwanted(const struct listeners *ls, const struct ledger *ledger, ui
 	}
 }
 
-void listeners_next(struct listeners *ls, const struct ledger_view *view, uint32_t relay, enum listener_step step,
-	struct listener_order *ret)
+void listeners_next(
+	struct listeners *ls, const struct ledger_view *view, uint32_t relay, enum listener_step step, struct listener_order *ret)
 {
 	char error[BIND_ERROR_SIZE];
 
@@ -201,7 +203,8 @@ void listeners_next(struct listeners *ls, const struct ledger_view *view, uint32
 		struct share *s = &l->of[relay];
 
 		if (listener_listed(l, view->of[relay])) {
-			/* It is the relay's now, whether its answer came or was lost: a copy here would keep the port from being closed. */
+			/* It is the relay's now, whether its answer came or was lost: a copy here would keep the port from being
+			 * closed. */
 			listener_drop(l, relay);
 			continue;
 		}
@@ -209,7 +212,8 @@ void listeners_next(struct listeners *ls, const struct ledger_view *view, uint32
 			continue;
 		if (listener_obtain(l, &ls->gifts, view, relay, false, error) < 0) {
 			if (!s->complained)
-				log_line(LOG_ERR, "listen: service %s: %s; relay %u goes on without it and tries again", l->service, error, relay);
+				log_line(LOG_ERR, "listen: service %s: %s; relay %u goes on without it and tries again",
+					l->service, error, relay);
 			s->complained = true;
 			s->answered = true;
 			s->error = -EADDRNOTAVAIL;
@@ -258,8 +262,8 @@ const char *listeners_answered(struct listeners *ls, uint32_t relay, uint32_t id
 	l->of[relay].answered = true;
 	l->of[relay].error = error;
 	if (error < 0 && !l->of[relay].complained)
-		log_line(LOG_ERR, "listen: service %s: %s: relay %u cannot open it: %s; it tries again", l->service, l->where.text, relay,
-			strerror(-error));
+		log_line(LOG_ERR, "listen: service %s: %s: relay %u cannot open it: %s; it tries again", l->service,
+			l->where.text, relay, strerror(-error));
 	l->of[relay].complained = error < 0;
 	listener_drop(l, relay);
 	return l->where.text;

@@ -1,9 +1,9 @@
 /* The addresses that clients connect to, and which relay still has to be given a socket for them.
  *
- * A relay lists its listeners in its ledger, and they live as long as its descriptor table: what a ledger lists is never bound again. Here
- * is what the config wants, and the sockets on their way: a relay's own TCP socket until it says LISTENING, a shared one (unix, systemd)
- * for as long as its address is wanted, so that a new pair gets a copy of it.
- * Owner: the steward's role; ends by listeners_free. Nothing here blocks. */
+ * A relay lists its listeners in its ledger, and they live as long as its descriptor table: what a ledger lists is never bound
+ * again. Here is what the config wants, and the sockets on their way: a relay's own TCP socket until it says LISTENING, a shared
+ * one (unix, systemd) for as long as its address is wanted, so that a new pair gets a copy of it. Owner: the steward's role; ends
+ * by listeners_free. Nothing here blocks. */
 #ifndef STEWARD_LISTEN_LISTENERS_H
 #define STEWARD_LISTEN_LISTENERS_H
 #include "steward/config/config.h"
@@ -28,8 +28,8 @@ void listeners_inherit(struct listeners *listeners, const char *name, int fd);
 
 /* Binds what `config` wants and no ledger lists; every failure is a line of *report. 0, or -errno and nothing has changed.
  * lazy: binds nothing yet; listeners_next does, and what fails is tried again. */
-int listeners_prepare(struct listeners *listeners, const struct config *config, struct plan_ids *ids, const struct ledger_view *view,
-	bool lazy, struct report *report);
+int listeners_prepare(struct listeners *listeners, const struct config *config, struct plan_ids *ids,
+	const struct ledger_view *view, bool lazy, struct report *report);
 void listeners_commit(struct listeners *listeners); /* what was prepared is wanted from now on */
 void listeners_abort(struct listeners *listeners);  /* and is closed again */
 
@@ -40,11 +40,12 @@ struct listener_order {
 	uint32_t id;
 	uint32_t shared;
 	int entry; /* LISTENER_SHUT: of the ledger */
-	int fd; /* LISTENER_OPEN: stays ours */
+	int fd;    /* LISTENER_OPEN: stays ours */
 	const char *address;
 };
 
-/* Fills *ret with a step of that kind, or with LISTENER_NOTHING. A socket that cannot be bound now is logged and left out until listeners_retry. Call listeners_told when it was said. */
+/* Fills *ret with a step of that kind, or with LISTENER_NOTHING. A socket that cannot be bound now is logged and left out until
+ * listeners_retry. Call listeners_told when it was said. */
 void listeners_next(struct listeners *listeners, const struct ledger_view *view, uint32_t relay, enum listener_step step,
 	struct listener_order *ret);
 void listeners_told(struct listeners *listeners, uint32_t relay, const struct listener_order *order);

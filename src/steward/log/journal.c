@@ -63,7 +63,8 @@ bool journal_is_stream(int fd, const char *journal_stream)
 	uint64_t device, inode;
 	int end = 0;
 
-	if (!journal_stream || sscanf(journal_stream, "%" SCNu64 ":%" SCNu64 "%n", &device, &inode, &end) != 2 || journal_stream[end])
+	if (!journal_stream || sscanf(journal_stream, "%" SCNu64 ":%" SCNu64 "%n", &device, &inode, &end) != 2 ||
+		journal_stream[end])
 		return false;
 	return fstat(fd, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }

@@ -25,7 +25,8 @@ static struct {
 	int journal;
 	const char *journal_path;
 	uint64_t dropped, dropped_told;
-} output = {.format = LOG_FORMAT_TEXT, .connected_lines = true, .fd = STDERR_FILENO, .journal = -1, .journal_path = JOURNAL_SOCKET};
+} output = {
+	.format = LOG_FORMAT_TEXT, .connected_lines = true, .fd = STDERR_FILENO, .journal = -1, .journal_path = JOURNAL_SOCKET};
 
 /* O_NONBLOCK belongs to the open file, which others share, so a pipe or terminal is opened anew. A regular file never makes
  * us wait for a reader, and an own offset would write over what others wrote. */
@@ -77,7 +78,8 @@ static bool write_line(const char *line, size_t length)
 	if (output.may_block && (poll(&p, 1, 0) <= 0 || !(p.revents & POLLOUT)))
 		return false;
 	do
-		n = output.is_socket ? send(output.fd, line, length, MSG_DONTWAIT | MSG_NOSIGNAL) : write(output.fd, line, length);
+		n = output.is_socket ? send(output.fd, line, length, MSG_DONTWAIT | MSG_NOSIGNAL)
+				     : write(output.fd, line, length);
 	while (n < 0 && errno == EINTR);
 	return n == (ssize_t)length;
 }

@@ -8,14 +8,16 @@
 #include <stdarg.h>
 
 /* Priorities are syslog's: LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG (syslog(3)). */
-void log_open(void);                        /* chooses by $JOURNAL_STREAM and isatty(3) */
+void log_open(void); /* chooses by $JOURNAL_STREAM and isatty(3) */
 void log_configure(const struct config *config);
 void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A line of a hook's stderr, or what else belongs to one session. */
-void log_session_line(int priority, const char *service, uint64_t session, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void log_session_line(int priority, const char *service, uint64_t session, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 
-/* The one line at a session's start or end, from its event; `local` and `backend` name what an endpoint cannot (unix paths), or NULL. */
+/* The one line at a session's start or end, from its event; `local` and `backend` name what an endpoint cannot (unix paths), or
+ * NULL. */
 void log_session_event(const struct ledger_event *event, const char *local, const char *backend);
 
 uint64_t log_dropped(void);

@@ -66,7 +66,8 @@ static void lower(char to[40], const char *from)
 	to[i] = '\0';
 }
 
-/* In text a value with a space in it is quoted, so that key=value stays one word, and a quote in it is none. Returns the length. */
+/* In text a value with a space in it is quoted, so that key=value stays one word, and a quote in it is none. Returns the
+ * length. */
 static size_t put_pair(char *to, size_t size, const struct log_field *f)
 {
 	const char *mark = f->value[0] == '\0' || strpbrk(f->value, " \"=") ? "\"" : "";
@@ -134,7 +135,8 @@ void log_record_event(struct log_record *r, const struct ledger_event *event, co
 	log_record_field(r, "LEASE", "%s", s->fence ? lease : "-");
 	if (ended)
 		add_end(r, s);
-	used = (size_t)bounded(snprintf(r->message, sizeof r->message, "session %s %s", r->fields[0].value, ended ? "ended" : "connected"),
+	used = (size_t)bounded(
+		snprintf(r->message, sizeof r->message, "session %s %s", r->fields[0].value, ended ? "ended" : "connected"),
 		sizeof r->message);
 	for (size_t i = 1; i < r->field_count; i++)
 		used += put_pair(r->message + used, sizeof r->message - used, &r->fields[i]);

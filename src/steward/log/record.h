@@ -15,8 +15,8 @@ struct log_field {
 };
 
 struct log_record {
-	int priority;            /* syslog(3) */
-	const char *message_id;  /* 32 hexadecimal digits, one for each kind of record, or NULL */
+	int priority;           /* syslog(3) */
+	const char *message_id; /* 32 hexadecimal digits, one for each kind of record, or NULL */
 	char message[LOG_MESSAGE_SIZE];
 	size_t field_count;
 	struct log_field fields[LOG_FIELDS_MAX];
@@ -29,7 +29,8 @@ void log_record_field(struct log_record *record, const char *name, const char *f
 /* A session's start or end; `local` and `backend` name what an endpoint cannot (unix paths), or NULL. */
 void log_record_event(struct log_record *record, const struct ledger_event *event, const char *local, const char *backend);
 
-/* Each writes one line with its newline into `to` and returns its length. LOG_LINE_SIZE is below PIPE_BUF: written whole or not at all. */
+/* Each writes one line with its newline into `to` and returns its length. LOG_LINE_SIZE is below PIPE_BUF: written whole or not
+ * at all. */
 size_t log_record_text(const struct log_record *record, uint64_t real_us, bool prefix, char to[LOG_LINE_SIZE]);
 size_t log_record_json(const struct log_record *record, uint64_t real_us, char to[LOG_LINE_SIZE]);
 void log_record_journal(const struct log_record *record, struct journal_record *ret);

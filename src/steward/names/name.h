@@ -1,6 +1,6 @@
 /* One address text of a backend, and what it stands for by the last good answer. Owner: the resolver (its list); it lives while a
- * config that is in force or being prepared has it, and until its lookup has returned, and ends by name_free. Known to this folder
- * only. */
+ * config that is in force or being prepared has it, and until its lookup has returned, and ends by name_free. Known to this
+ * folder only. */
 #ifndef STEWARD_NAMES_NAME_H
 #define STEWARD_NAMES_NAME_H
 #include "steward/config/address.h"

@@ -16,8 +16,9 @@ enum {
 };
 
 static const message_set from_relay = (message_set)1 << MESSAGE_RELAY_HELLO | (message_set)1 << MESSAGE_PLAN_TAKEN |
-	(message_set)1 << MESSAGE_LISTENING | (message_set)1 << MESSAGE_ACQUIRE | (message_set)1 << MESSAGE_ENDED |
-	(message_set)1 << MESSAGE_EVENTS | (message_set)1 << MESSAGE_RESOLVE;
+				      (message_set)1 << MESSAGE_LISTENING | (message_set)1 << MESSAGE_ACQUIRE |
+				      (message_set)1 << MESSAGE_ENDED | (message_set)1 << MESSAGE_EVENTS |
+				      (message_set)1 << MESSAGE_RESOLVE;
 
 static void on_readiness(uv_poll_t *poll, int status, int events);
 
@@ -109,8 +110,8 @@ static bool behind(int r)
 	return r == -EAGAIN || r == -ENOBUFS || r == -ETOOMANYREFS;
 }
 
-/* 0: said; -EAGAIN: the relay is behind. Any other failure means that the channel is of no use: the supervisor, who keeps its other
- * end, replaces the pair, so nothing is done about it here but to say so once. */
+/* 0: said; -EAGAIN: the relay is behind. Any other failure means that the channel is of no use: the supervisor, who keeps its
+ * other end, replaces the pair, so nothing is done about it here but to say so once. */
 static int say(struct pair *p, enum message_kind kind, const void *body, const int *fds)
 {
 	int r = message_send(p->channel, kind, body, fds);
@@ -135,7 +136,8 @@ static int say_listeners(struct pair *p, enum listener_step step)
 		if (order.step == LISTENER_NOTHING)
 			return 0;
 		if (order.step == LISTENER_OPEN) {
-			struct message_listen listen = {.id = order.id, .generation = p->roster->generation, .shared = order.shared};
+			struct message_listen listen = {
+				.id = order.id, .generation = p->roster->generation, .shared = order.shared};
 
 			memcpy(listen.address, order.address, sizeof listen.address);
 			r = say(p, MESSAGE_LISTEN, &listen, &order.fd);
@@ -296,7 +298,8 @@ bool pair_take_events(struct pair *p, uint64_t most)
 	}
 	if (lost > 0) {
 		p->roster->events_lost += lost;
-		log_line(LOG_WARNING, "relay %u: %" PRIu64 " session starts and ends came faster than they could be logged and were lost",
+		log_line(LOG_WARNING,
+			"relay %u: %" PRIu64 " session starts and ends came faster than they could be logged and were lost",
 			p->name.relay, lost);
 	}
 	return p->events_taken < made;
@@ -304,7 +307,8 @@ bool pair_take_events(struct pair *p, uint64_t most)
 
 static void violated(struct pair *p, unsigned kind)
 {
-	log_line(LOG_ERR, "relay %u said what it may not (%s): it is replaced, its sessions go on", p->name.relay, message_name(kind));
+	log_line(LOG_ERR, "relay %u said what it may not (%s): it is replaced, its sessions go on", p->name.relay,
+		message_name(kind));
 	p->violated = true;
 	p->roster->host->on_violation(p->roster->context, &p->name);
 }

@@ -1,7 +1,9 @@
-/* One relay as the steward sees it: its channel, its ledger (read only), what it is still to be told, and how far its events are taken.
+/* One relay as the steward sees it: its channel, its ledger (read only), what it is still to be told, and how far its events are
+ * taken.
  *
- * What must be said again after a loss is kept as state (hello, plan, listeners, drain, kill all); answers to a session are a queue,
- * since the relay asks again if one is lost with us. Owner: the roster; ends by pair_close, which frees it when its handles are closed. */
+ * What must be said again after a loss is kept as state (hello, plan, listeners, drain, kill all); answers to a session are a
+ * queue, since the relay asks again if one is lost with us. Owner: the roster; ends by pair_close, which frees it when its
+ * handles are closed. */
 #ifndef STEWARD_ROSTER_PAIR_H
 #define STEWARD_ROSTER_PAIR_H
 #include "steward/roster/roster.h"
@@ -21,11 +23,11 @@ struct pair {
 	struct ledger ledger;
 	int channel;
 	uv_poll_t poll;
-	uv_idle_t more;  /* runs while there are events left to take */
-	int handles;     /* open ones; the last frees the pair */
+	uv_idle_t more; /* runs while there are events left to take */
+	int handles;    /* open ones; the last frees the pair */
 	bool closing;
-	bool deaf;       /* the channel has no other end any more */
-	bool violated;   /* nothing more is heard until it says hello anew */
+	bool deaf;     /* the channel has no other end any more */
+	bool violated; /* nothing more is heard until it says hello anew */
 	bool hello_due, plan_due, drain_due, kill_due;
 	uint32_t plan_taken; /* generation, 0: none */
 	uint64_t events_taken, events_told;

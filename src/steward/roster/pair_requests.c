@@ -1,5 +1,5 @@
-/* What a relay asks, checked against its ledger. A number out of range or a claim against its own slot is a violation; a slot that
- * has moved on is not: messages wait in a queue, and may be said twice. */
+/* What a relay asks, checked against its ledger. A number out of range or a claim against its own slot is a violation; a slot
+ * that has moved on is not: messages wait in a queue, and may be said twice. */
 #include "steward/roster/pair.h"
 
 #include "steward/log/log.h"
@@ -57,7 +57,12 @@ static bool handle_acquire(struct pair *p, const struct message_session *claim, 
 		/* Reset while it waited for us; a descriptor that is no socket is no accident. */
 		if (errno != ENOTCONN && errno != EINVAL)
 			return false;
-		refuse(p, &key, (struct reason){.who = WHO_CLIENT, .how = HOW_RESET, .operation = OPERATION_ACCEPT, .state = SLOT_ACQUIRING, .error = ECONNRESET});
+		refuse(p, &key,
+			(struct reason){.who = WHO_CLIENT,
+				.how = HOW_RESET,
+				.operation = OPERATION_ACCEPT,
+				.state = SLOT_ACQUIRING,
+				.error = ECONNRESET});
 		return true;
 	}
 	endpoint_from_sockaddr(&slot.record.client, &address);

@@ -279,8 +279,8 @@ bool roster_lives(const struct roster *r, const struct session_key *key, struct 
 	return (e == 0 || e == -EAGAIN) && ret->record.id == key->id && atomic_load(&ret->state) != SLOT_FREE;
 }
 
-void roster_each_live(const struct roster *r, void (*visit)(void *visitor, const struct session_key *key, const struct slot *slot),
-	void *visitor)
+void roster_each_live(const struct roster *r,
+	void (*visit)(void *visitor, const struct session_key *key, const struct slot *slot), void *visitor)
 {
 	for (uint32_t i = 0; i < r->relays; i++) {
 		const struct pair *p = r->of[i];

@@ -33,10 +33,10 @@ struct roster {
 	struct listeners *listeners; /* not ours */
 	struct pair *of[CENSUS_RELAYS];
 	uint32_t relays;
-	size_t open;     /* pairs that are not freed yet, also lost ones */
+	size_t open; /* pairs that are not freed yet, also lost ones */
 	bool closing;
-	bool started;    /* pairs are listened to */
-	int plan_fd;     /* ours, -1: none */
+	bool started; /* pairs are listened to */
+	int plan_fd;  /* ours, -1: none */
 	struct plan plan;
 	uint32_t generation;
 	bool draining;
@@ -45,11 +45,13 @@ struct roster {
 	uint64_t events_lost, sessions_seen;
 };
 
-void roster_init(struct roster *roster, uv_loop_t *loop, struct listeners *listeners, const struct roster_host *host, void *context);
+void roster_init(
+	struct roster *roster, uv_loop_t *loop, struct listeners *listeners, const struct roster_host *host, void *context);
 void roster_close(struct roster *roster);
 void roster_free(struct roster *roster);
 
-/* A pair of `relays` in all; takes both descriptors whatever comes of it. A new incarnation takes the place of an older one. 0 or -errno. */
+/* A pair of `relays` in all; takes both descriptors whatever comes of it. A new incarnation takes the place of an older one. 0 or
+ * -errno. */
 int roster_add(struct roster *roster, const struct message_pair *pair, int ledger_fd, int channel);
 
 /* Its descriptor table is gone: every session in its ledger is ended as system.lost, if it is not ended already. */
@@ -63,7 +65,8 @@ void roster_start(struct roster *roster);
 /* The plan that relays are to take; the descriptor becomes ours. 0 or -errno: plan_map(3 of plan.h). */
 int roster_set_plan(struct roster *roster, int plan_fd, uint32_t generation);
 
-/* Every pair has taken the plan / and answered for every listener that is wanted; failed counts those that could not be opened. */
+/* Every pair has taken the plan / and answered for every listener that is wanted; failed counts those that could not be
+ * opened. */
 bool roster_planned(const struct roster *roster);
 bool roster_has_plan(const struct roster *roster, uint32_t relay);
 bool roster_settled(const struct roster *roster, uint32_t *ret_failed);

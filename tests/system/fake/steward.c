@@ -131,7 +131,8 @@ int main(int argc, char **argv)
 			break;
 		}
 		case MESSAGE_STOP:
-			fake_say("steward: STOP in %lld ms", (long long)m.body.deadline.deadline_ms - (long long)(fake_now_ns() / 1000000));
+			fake_say("steward: STOP in %lld ms",
+				(long long)m.body.deadline.deadline_ms - (long long)(fake_now_ns() / 1000000));
 			if (number("stop_hangs", "0"))
 				break;
 			if (number("stop_dies", "0") && !resume)
