@@ -340,7 +340,7 @@ void connect_check(struct relay *relay, struct session *session)
 	if (books_read(fd, false, &books) < 0) { /* a unix socket is connected at once or not at all */
 		if (is_connected(fd))
 			connected(relay, session);
-		else if (relay->now_ms >= slot->deadline_ms)
+		else if (slot->deadline_ms && relay->now_ms >= slot->deadline_ms)
 			failed(relay, session, ETIMEDOUT);
 		else
 			same_again(relay, session);
