@@ -1,6 +1,7 @@
 #include "relay/connect.h"
 
 #include "relay/books.h"
+#include "relay/door.h"
 #include "relay/ending.h"
 #include "relay/flow.h"
 #include "relay/kill_point.h"
@@ -18,7 +19,10 @@
 #include <unistd.h>
 
 enum { SYN_SENT = 2, CLOSE = 7 }; /* include/net/tcp_states.h */
-enum { AGAIN_MS = 20 };           /* until a full unix listener is asked again */
+enum {
+	AGAIN_MS = 20,   /* until a full unix listener is asked again */
+	STARVED_MS = 50, /* until a socket is asked for again */
+};
 
 /* FNV-1a over the client's address: the same client goes to the same backend as long as the list stands. */
 static uint32_t hash_of(const struct endpoint *e)
@@ -150,6 +154,8 @@ static int try_address(struct relay *relay, struct session *session, const struc
 	slot_write_end(slot);
 	slot->given_base[SIDE_BACKEND] = to->to.ss_family == AF_UNIX ? 0 : 1; /* its SYN counts among the acknowledged */
 	count_backend(relay, slot, backend_id);
+	if (!slot->deadline_ms)
+		slot->deadline_ms = relay->now_ms + policy->connect_timeout_ms;
 	fd = socket(to->to.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
@@ -162,8 +168,6 @@ static int try_address(struct relay *relay, struct session *session, const struc
 		return r;
 	}
 	socket_arm_reset(fd);
-	if (!slot->deadline_ms)
-		slot->deadline_ms = relay->now_ms + policy->connect_timeout_ms;
 	wheel_set(&relay->wheel, &session->due, slot->deadline_ms);
 	kill_point();
 	r = connect(fd, (const struct sockaddr *)&to->to, to->length) < 0 ? -errno : 0;
@@ -274,6 +278,14 @@ static void go_on(struct relay *relay, struct session *session, int error)
 			return;
 		}
 		error = -r;
+		/* No socket for it: whoever frees one must not lose it to a newcomer, so those wait. */
+		if (slot->fd[SIDE_BACKEND] < 0 && is_ours(error) && relay->now_ms < slot->deadline_ms) {
+			connect_leave(relay, slot);
+			slot->tries--;
+			doors_rest(relay);
+			wheel_set(&relay->wheel, &session->due, relay->now_ms + STARVED_MS);
+			return;
+		}
 		slot->deadline_ms = 0;
 		forget_socket(relay, slot);
 		again = true;
@@ -333,8 +345,11 @@ void connect_check(struct relay *relay, struct session *session)
 	socklen_t length = sizeof error;
 	struct books books;
 
-	if (fd < 0) { /* a predecessor died between two tries */
-		connect_start(relay, session);
+	if (fd < 0) { /* it waits for a socket, or a predecessor died between two tries */
+		if (session->round_generation)
+			go_on(relay, session, 0);
+		else
+			connect_start(relay, session);
 		return;
 	}
 	if (books_read(fd, false, &books) < 0) { /* a unix socket is connected at once or not at all */

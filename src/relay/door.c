@@ -69,6 +69,11 @@ static void pause_doors(struct relay *relay, uint64_t for_ms)
 	watch(relay, false);
 }
 
+void doors_rest(struct relay *relay)
+{
+	pause_doors(relay, PAUSE_MS);
+}
+
 void doors_resume(struct relay *relay)
 {
 	if (!relay->doors_paused || relay->now_ms < relay->doors_resume_ms || !has_room(relay))

@@ -19,6 +19,9 @@ void doors_apply_plan(struct relay *relay);
 /* Accepts nothing more, ever. */
 void doors_drain(struct relay *relay);
 
+/* Nothing is accepted for a while: something that newcomers need as well has run out. */
+void doors_rest(struct relay *relay);
+
 /* Accepting goes on after a rest, if there is room. */
 void doors_resume(struct relay *relay);
 

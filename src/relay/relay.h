@@ -48,8 +48,6 @@ struct relay {
 	uint64_t *used;          /* a bit for each slot that is not free */
 	struct session *sessions; /* what a slot needs only while this process lives; same index */
 	struct session *run_head, **run_tail; /* used up their turn and have more to do */
-	uint64_t said_id;        /* the event that a predecessor put last: of which session, */
-	uint32_t said_kind;      /* and of which kind (enum event_kind); 0: none */
 	struct pipes pipes;
 	struct wheel wheel;
 	uint32_t turn_of_backend[CENSUS_SERVICES]; /* round-robin */

@@ -239,14 +239,14 @@ void session_run(struct relay *relay, struct session *session)
 		break;
 	case SLOT_ACQUIRING:
 		if (!session->asked) {
-			slot->told = 1;
+			slot->told |= TOLD_ASKED;
 			session->asked = true;
 			link_tell(relay, session, MESSAGE_ACQUIRE);
 		}
 		watch_waiting_client(relay, session);
 		break;
 	case SLOT_CONNECTING:
-		if (slot->fd[SIDE_BACKEND] < 0 && slot->tries == 0) {
+		if (slot->fd[SIDE_BACKEND] < 0 && !session->round_generation) {
 			connect_start(relay, session);
 			break;
 		}
@@ -407,7 +407,7 @@ void session_finish(struct relay *relay, struct session *session)
 	}
 	ring_put(relay, session, EVENT_ENDED);
 	kill_point();
-	if (slot->told) {
+	if (slot->told & TOLD_ASKED) {
 		slot_set_state(slot, SLOT_RELEASING);
 		link_tell(relay, session, MESSAGE_ENDED);
 	} else {
