@@ -165,19 +165,33 @@ void ending_peer_failed(struct relay *relay, struct session *session, enum side 
 	enter(relay, session);
 }
 
+/* Once, and whole: nothing else is in that socket. True: it still has to go through the flow. */
+static bool say_why(struct relay *relay, struct session *session, const char *text, size_t length)
+{
+	struct slot *slot = session_slot(relay, session);
+	int fd = slot->fd[SIDE_CLIENT];
+	struct books books;
+
+	if (books_read(fd, false, &books) == 0) {
+		if (books.given > 0) /* a predecessor said it */
+			return false;
+	} else if (flow_say(relay, session, SIDE_BACKEND, text, length) == 0) {
+		return true;
+	}
+	send(fd, text, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return false;
+}
+
 void ending_refuse(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
 	const struct plan_service *service = plan_service_by_id(&relay->plan, slot->record.service_id);
 	struct side_policy *p = &slot->policy.side[SIDE_CLIENT];
-	int fd = slot->fd[SIDE_CLIENT];
-	struct books books;
+	bool flows = false;
 
 	slot->ending[SIDE_CLIENT] = ENDING_NOW;
 	if (service && service->reject_message.length) {
-		/* Whole or not at all: nothing else is in that socket yet. A predecessor may have said it. */
-		if (books_read(fd, false, &books) < 0 || books.given == 0)
-			send(fd, relay->plan.text + service->reject_message.offset, service->reject_message.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+		flows = say_why(relay, session, relay->plan.text + service->reject_message.offset, service->reject_message.length);
 		slot->ending[SIDE_CLIENT] = ENDING_DELIVER;
 		if (p->linger_timeout_ms > REFUSAL_MS)
 			p->linger_timeout_ms = REFUSAL_MS;
@@ -185,7 +199,10 @@ void ending_refuse(struct relay *relay, struct session *session)
 	}
 	slot->ending[SIDE_BACKEND] = ENDING_NOW;
 	cut(relay, session, SIDE_CLIENT);
-	cut(relay, session, SIDE_BACKEND);
+	if (flows)
+		slot->flow[SIDE_BACKEND] = FLOW_DRAINING;
+	else
+		cut(relay, session, SIDE_BACKEND);
 	enter(relay, session);
 }
 

@@ -287,6 +287,24 @@ void flow_drop_pipe(struct relay *relay, struct session *session, enum side from
 		pipes_give(&relay->pipes, index);
 }
 
+int flow_say(struct relay *relay, struct session *session, enum side from, const char *text, size_t length)
+{
+	struct slot *slot = session_slot(relay, session);
+	int queued;
+
+	if (!take_pipe(relay, session, from))
+		return -EAGAIN;
+	queued = pipes_queued(&relay->pipes, slot->pipe[from]);
+	/* Full without the note: a predecessor died in between. Empty with it: it is said. */
+	if (!queued && !(slot->told & TOLD_CLIENT) && write(relay->header->pipes[slot->pipe[from]].fd[1], text, length) == (ssize_t)length)
+		queued = (int)length;
+	kill_point();
+	slot->told |= TOLD_CLIENT;
+	kill_point();
+	session->in_pipe[from] = (uint32_t)queued;
+	return 0;
+}
+
 int flow_prepare(struct relay *relay, struct session *session)
 {
 	if (!bookless(session_slot(relay, session)))

@@ -10,6 +10,9 @@
  * acted on, so the session's state may have changed. */
 bool flow_pump(struct relay *relay, struct session *session, enum side from);
 
+/* Puts a text of our own into the pipe of that flow, which has no source, so that it is given to the target once. 0 or -EAGAIN: there is no pipe. */
+int flow_say(struct relay *relay, struct session *session, enum side from, const char *text, size_t length);
+
 /* Its pipe, if it has one, goes away with what is in it. */
 void flow_drop_pipe(struct relay *relay, struct session *session, enum side from);
 
