@@ -1,6 +1,5 @@
 #include "relay/ending.h"
 
-#include "relay/books.h"
 #include "relay/flow.h"
 #include "relay/kill_point.h"
 #include "relay/socket.h"
@@ -53,7 +52,7 @@ static void note_progress(struct relay *relay, struct session *session, enum sid
 	struct books books;
 	uint64_t acked = atomic_load_explicit(&slot->moved[other_side(s)], memory_order_relaxed); /* for a unix socket */
 
-	if (books_read(slot->fd[s], slot->flow[other_side(s)] == FLOW_SHUT, &books) == 0)
+	if (session_books(slot, s, &books) == 0)
 		acked = (uint64_t)books.acked;
 	if (acked <= session->acked[s])
 		return;
@@ -225,7 +224,7 @@ static void let_go(struct relay *relay, struct session *session, enum side s, bo
 	int fd = slot->fd[s];
 	struct books books;
 
-	bool tcp = books_read(fd, slot->flow[other] == FLOW_SHUT, &books) == 0;
+	bool tcp = session_books(slot, s, &books) == 0;
 
 	if (tcp) {
 		int64_t acked = books.acked - slot->given_base[s];
@@ -278,12 +277,8 @@ static bool drop_input(struct relay *relay, struct session *session, enum side s
 /* It failed before it had acknowledged all, our FIN included. */
 static void note_failure(struct slot *slot, enum side s, int error)
 {
-	socklen_t length = sizeof error;
-
 	if (!error)
-		getsockopt(slot->fd[s], SOL_SOCKET, SO_ERROR, &error, &length);
-	if (!error)
-		error = slot->side_error[s] ? slot->side_error[s] : ECONNRESET;
+		error = session_error(slot, s);
 	session_note_reason(slot, s == SIDE_CLIENT ? WHO_CLIENT : WHO_BACKEND, how_of_error(error), OPERATION_SEND, error);
 }
 
@@ -303,12 +298,12 @@ static void deliver(struct relay *relay, struct session *session, enum side s)
 	shutdown(fd, SHUT_WR); /* again does no harm, and a predecessor may not have come to it */
 	if (slot->flow[s] == FLOW_CUT)
 		peer_ended = drop_input(relay, session, s, &error);
-	if (books_read(fd, true, &books) < 0) { /* a unix socket: what it was given, its peer has */
+	if (session_books(slot, s, &books) < 0) { /* a unix socket: what it was given, its peer has */
 		if (peer_ended || is_late(relay, session, s))
 			let_go(relay, session, s, true);
 	} else if (books.state == CLOSE || (books.fin_acked && peer_ended)) {
 		if (!books.fin_acked)
-			note_failure(slot, s, books.error ? books.error : error);
+			note_failure(slot, s, error);
 		let_go(relay, session, s, true);
 	} else if (slot->policy.side[s].linger == LINGER_BACKGROUND && peer_ended) {
 		bound_background(fd, slot->policy.side[s].linger_timeout_ms);
@@ -333,7 +328,7 @@ static void run_side(struct relay *relay, struct session *session, enum side s)
 			let_go(relay, session, s, false);
 		break;
 	case ENDING_RESET:
-		if (late || (!more && (books_read(slot->fd[s], slot->flow[other] == FLOW_SHUT, &books) < 0 || books.state == CLOSE ||
+		if (late || (!more && (session_books(slot, s, &books) < 0 || books.state == CLOSE ||
 					      books_unacknowledged(slot->fd[s]) == 0)))
 			let_go(relay, session, s, false);
 		break;

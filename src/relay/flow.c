@@ -34,11 +34,10 @@ static bool bookless(const struct slot *slot)
 
 static enum step failed(struct relay *relay, struct session *session, enum side side, enum operation operation, int error)
 {
-	int fd = session_slot(relay, session)->fd[side];
 	struct books books;
 
 	/* An ICMP error is told although the connection lives and retries. */
-	if (how_of_error(error) == HOW_UNREACHABLE && books_read(fd, false, &books) == 0 && books.state != 7)
+	if (how_of_error(error) == HOW_UNREACHABLE && session_books(session_slot(relay, session), side, &books) == 0 && books.state != 7)
 		return STEP_MORE;
 	ending_peer_failed(relay, session, side, operation, error);
 	return STEP_OVER;
@@ -59,13 +58,13 @@ static bool end_is_clean(const struct slot *slot, enum side from, int *error)
 }
 
 /* Where both have ended by the time that we look, it was as a rule the client that said goodbye and the backend that followed. */
-static enum who who_closed(const struct slot *slot, enum side from)
+static enum who who_closed(struct slot *slot, enum side from)
 {
 	struct books client;
 
 	if (from == SIDE_CLIENT)
 		return WHO_CLIENT;
-	return books_read(slot->fd[SIDE_CLIENT], false, &client) == 0 && client.fin_received ? WHO_CLIENT : WHO_BACKEND;
+	return session_books(slot, SIDE_CLIENT, &client) == 0 && client.fin_received ? WHO_CLIENT : WHO_BACKEND;
 }
 
 /* recv said 0, or we will read no more. All that was taken has been given when this is called. */
@@ -179,7 +178,7 @@ static enum step past_mark(struct relay *relay, struct session *session, enum si
 
 	if (n <= 0)
 		return n == 0 || errno == EAGAIN || errno == EINTR ? STEP_MORE : failed(relay, session, from, OPERATION_RECEIVE, errno);
-	r = books_read(slot->fd[from], slot->flow[other_side(from)] == FLOW_SHUT, &books);
+	r = session_books(slot, from, &books);
 	if (r < 0)
 		return failed(relay, session, from, OPERATION_RECEIVE, -r);
 	slot->past_mark[from] = books.taken + n;
@@ -353,9 +352,9 @@ static void count_moved(struct slot *slot, enum side from, int64_t queued)
 	enum side to = other_side(from);
 	struct books books;
 
-	if (books_read(slot->fd[to], slot->flow[from] == FLOW_SHUT, &books) == 0)
+	if (session_books(slot, to, &books) == 0)
 		atomic_store_explicit(&slot->moved[from], (uint64_t)(books.given - slot->given_base[to]), memory_order_relaxed);
-	else if (books_read(slot->fd[from], slot->flow[to] == FLOW_SHUT, &books) == 0)
+	else if (session_books(slot, from, &books) == 0)
 		atomic_store_explicit(&slot->moved[from], (uint64_t)(books.taken - queued), memory_order_relaxed);
 }
 
@@ -364,7 +363,7 @@ static void settle_past_mark(struct slot *slot, enum side from, int64_t queued)
 {
 	struct books books;
 
-	if (slot->past_mark[from] && queued > 0 && books_read(slot->fd[from], slot->flow[other_side(from)] == FLOW_SHUT, &books) == 0 &&
+	if (slot->past_mark[from] && queued > 0 && session_books(slot, from, &books) == 0 &&
 		slot->past_mark[from] > books.taken)
 		drop(slot->fd[from], (size_t)(slot->past_mark[from] - books.taken));
 	slot->past_mark[from] = 0;
@@ -385,14 +384,8 @@ int flow_settle(struct relay *relay, struct session *session, enum side from)
 		count_moved(slot, from, queued);
 		return 0;
 	}
-	if (books_read(slot->fd[from], slot->flow[to] == FLOW_SHUT, &source) < 0 ||
-		books_read(slot->fd[to], slot->flow[from] == FLOW_SHUT, &target) < 0)
+	if (session_books(slot, from, &source) < 0 || session_books(slot, to, &target) < 0)
 		return 0;
-	/* What the sockets told just now they will not tell again. */
-	if (source.error && !slot->side_error[from])
-		slot->side_error[from] = source.error;
-	if (target.error && !slot->side_error[to])
-		slot->side_error[to] = target.error;
 	given = target.given - slot->given_base[to];
 	atomic_store_explicit(&slot->moved[from], (uint64_t)(given > 0 ? given : 0), memory_order_relaxed);
 	over = given + queued - source.taken;

@@ -1,7 +1,6 @@
 #include "relay/session.h"
 
 #include "base/clock.h"
-#include "relay/books.h"
 #include "relay/connect.h"
 #include "relay/ending.h"
 #include "relay/flow.h"
@@ -148,6 +147,26 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 	session_run(relay, session);
 }
 
+int session_books(struct slot *slot, enum side s, struct books *ret)
+{
+	int r = books_read(slot->fd[s], slot->flow[other_side(s)] == FLOW_SHUT, ret);
+
+	if (r == 0 && ret->error && !slot->side_error[s])
+		slot->side_error[s] = ret->error;
+	return r;
+}
+
+int session_error(struct slot *slot, enum side s)
+{
+	int error = 0;
+	socklen_t length = sizeof error;
+
+	if (slot->side_error[s])
+		return slot->side_error[s];
+	getsockopt(slot->fd[s], SOL_SOCKET, SO_ERROR, &error, &length);
+	return error ? error : ECONNRESET;
+}
+
 static bool has_hung_up(int fd)
 {
 	struct pollfd p = {.fd = fd};
@@ -159,8 +178,7 @@ static bool has_hung_up(int fd)
 static void watch_waiting_client(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
-	int fd = slot->fd[SIDE_CLIENT], error = 0;
-	socklen_t length = sizeof error;
+	int fd = slot->fd[SIDE_CLIENT];
 	struct books books;
 
 	if (socket_family(fd) == AF_UNIX) {
@@ -170,14 +188,10 @@ static void watch_waiting_client(struct relay *relay, struct session *session)
 		ending_peer_failed(relay, session, SIDE_CLIENT, OPERATION_RECEIVE, ECONNRESET);
 		return;
 	}
-	if (books_read(fd, false, &books) < 0)
+	if (session_books(slot, SIDE_CLIENT, &books) < 0)
 		return;
 	if (books.state == 7) { /* CLOSE: not by us */
-		if (books.error)
-			error = books.error;
-		else
-			getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
-		ending_peer_failed(relay, session, SIDE_CLIENT, OPERATION_RECEIVE, error ? error : ECONNRESET);
+		ending_peer_failed(relay, session, SIDE_CLIENT, OPERATION_RECEIVE, session_error(slot, SIDE_CLIENT));
 	} else if (books.fin_received && slot->policy.abort_on_close) {
 		ending_begin(relay, session, &(struct reason){.who = WHO_CLIENT, .how = HOW_CLOSED, .operation = OPERATION_RECEIVE}, ENDING_DELIVER);
 	}
@@ -189,19 +203,13 @@ static bool peer_failed(struct relay *relay, struct session *session, enum side 
 	struct slot *slot = session_slot(relay, session);
 	bool shut = slot->flow[other_side(s)] == FLOW_SHUT;
 	struct books books;
-	int error = 0;
-	socklen_t length = sizeof error;
 
-	if (!(session->events[s] & (EPOLLHUP | EPOLLERR)) || books_read(slot->fd[s], shut, &books) < 0)
+	if (!(session->events[s] & (EPOLLHUP | EPOLLERR)) || session_books(slot, s, &books) < 0)
 		return false;
 	/* CLOSE comes after both FINs, or else by a failure. */
 	if (books.state != 7 || (books.fin_received && shut))
 		return false;
-	if (books.error)
-		error = books.error;
-	else
-		getsockopt(slot->fd[s], SOL_SOCKET, SO_ERROR, &error, &length);
-	ending_peer_failed(relay, session, s, OPERATION_RECEIVE, error ? error : ECONNRESET);
+	ending_peer_failed(relay, session, s, OPERATION_RECEIVE, session_error(slot, s));
 	return true;
 }
 

@@ -4,6 +4,7 @@
  * state and at the sockets, never at which event it was; so an event too many does no harm and adoption needs none. */
 #ifndef RELAY_SESSION_H
 #define RELAY_SESSION_H
+#include "relay/books.h"
 #include "relay/relay.h"
 #include "relay/slot.h"
 
@@ -53,6 +54,12 @@ void session_end_all_by_us(struct relay *relay, const struct reason *reason, boo
 
 /* Neither peer ended it. It is not read any further then: its end is ours, at this byte. */
 bool session_is_ended_by_us(const struct slot *slot);
+
+/* The books of that side's socket. An errno that it tells meanwhile, which it does once, is kept in the slot. 0 or as books_read. */
+int session_books(struct slot *slot, enum side s, struct books *ret);
+
+/* Why that socket is in CLOSE though no one closed it in order: an errno. */
+int session_error(struct slot *slot, enum side s);
 
 /* Notes why it ends. A failure overrules a clean end noted before, nothing overrules a failure. */
 void session_note_reason(struct slot *slot, enum who who, enum how how, enum operation operation, int error);
