@@ -171,8 +171,8 @@ void door_close(struct relay *relay, uint32_t listener_id)
 		return;
 	/* Those who were let in by the kernel already are served, or they would see a reset. An inherited queue belongs to others, too. */
 	if (!l->shared && plan_service_of_listener(&relay->plan, l->id))
-		while (door_accept(relay, index_of(relay, l)))
-			;
+		for (int i = 0; i < BACKLOG / ACCEPT_TURNS && door_accept(relay, index_of(relay, l)); i++)
+			; /* the queue may be as long as that, and a flood must not keep us here for ever */
 	finish_closing(relay, l);
 }
 
