@@ -70,6 +70,8 @@ def test_killed_at_every_step(through, load, scratch, listens, connects, hooked)
     if not daemon.build_directory(kill_points=True):
         pytest.skip("TCPWARDEN_BUILD_KILLPOINTS names no build with --enable-kill-points")
     server = load.backend(address=f"unix:{scratch}/backend" if connects == "unix" else None)
+    if connects == "unix":
+        os.chmod(server.address.removeprefix("unix:"), 0o777)
     warden = through(server.address, hooked=hooked, listen=f"unix:{scratch}/front" if listens == "unix" else None,
                      daemon={"kill_points": True, "environment": {"TCPWARDEN_KILL_ONE_IN": "400"}})
     warden.expect_deaths("relay")
@@ -268,28 +270,24 @@ def test_client_that_fails_after_both_ended(through, backend, linger):
 # Running out.
 
 def test_out_of_descriptors(through, backend):
-    """Clients wait, nothing spins, and when there is room again all goes on."""
+    """Clients wait, nothing spins, and when there is room again all are served."""
     server = backend(peers.echo)
     warden = through(server.address)
-    warden.expected_log += ["cannot accept", "system.limit"]
+    warden.expected_log += ["cannot accept"]
     relay, holder = warden.role("relay 0"), warden.role("holder 0")
     limit_descriptors(relay, 100)
     clients = [connect(warden.address) for _ in range(100)]
-    wait_for(lambda: warden.log.matching("cannot accept"), "it runs out")
+    wait_for(lambda: len(warden.sessions()) > 30, "many sessions")
+    time.sleep(0.5)
     before = processor_ms(relay)
     time.sleep(1)  # the time over which it is measured
     assert processor_ms(relay) - before <= 150
-    assert len(warden.log.matching("cannot accept")) == 1
+    assert len(warden.log.matching("cannot accept")) <= 1
     limit_descriptors(relay, 5000)
-    served = 0
     for client in clients:
-        try:
-            served += bool(client.send(10).read(10))
-        except (OSError, AssertionError):
-            pass  # it had a place, and its backend's connection had none
+        client.send(10).read(10)
         client.close()
-    ends = warden.log.wait_ends(100)
-    assert served >= 90 and len([e for e in ends if e.reason == "system.limit"]) == 100 - served
+    assert {end.reason for end in warden.log.wait_ends(100)} == {"client.closed"}
     warden.wait_sessions(0)
     assert holder == warden.role("holder 0") and relay == warden.role("relay 0")
 
