@@ -111,7 +111,7 @@ struct slot {
 	uint8_t flow[SIDES];       /* enum flow_state */
 	uint8_t ending[SIDES];     /* enum side_ending */
 	uint8_t counted;           /* COUNTED_*: noted before it is counted in the census */
-	uint8_t told;              /* TOLD_*: what the steward knows of this session */
+	uint8_t told;              /* TOLD_*: what was said of this session, noted so that it is said once */
 	uint16_t tries;            /* connections tried */
 	uint32_t candidate;        /* index of the backend last tried, within its service */
 	uint32_t address;          /* index of the address last tried, within that backend */
@@ -122,7 +122,12 @@ struct slot {
 	uint64_t acked[SIDES];     /* and bytes that its peer acknowledged */
 };
 enum { COUNTED_SERVICE = 1, COUNTED_BACKEND = 2 };
-enum { TOLD_ASKED = 1 /* it was asked for a lease */, TOLD_CONNECTED = 2, TOLD_ENDED = 4 /* these events are in the ring */ };
+enum {
+	TOLD_ASKED = 1,     /* it was asked for a lease */
+	TOLD_CONNECTED = 2, /* that event is in the ring */
+	TOLD_ENDED = 4,     /* likewise */
+	TOLD_CLIENT = 8,    /* why it is refused: that is, or was, in the pipe of flow[SIDE_BACKEND] */
+};
 
 enum listener_state { LISTENER_FREE, LISTENER_BOUND, LISTENER_LISTENING };
 struct ledger_listener {

@@ -107,6 +107,23 @@ def test_a_limit_is_exact_after_deaths(through, load, backend):
     told_once(warden)
 
 
+@pytest.mark.parametrize("listens", ["tcp", "unix"])
+def test_killed_while_it_refuses(through, load, backend, scratch, listens):
+    """Each refused client is told why, once."""
+    if not daemon.build_directory(kill_points=True):
+        pytest.skip("TCPWARDEN_BUILD_KILLPOINTS names no build with --enable-kill-points")
+    warden = through(backend(peers.echo).address, listen=f"unix:{scratch}/front" if listens == "unix" else None,
+                     limits={"connections": 1, "reject_message": "busy\r\n"},
+                     daemon={"kill_points": True, "environment": {"TCPWARDEN_KILL_ONE_IN": "150"}})
+    warden.expect_deaths("relay")
+    with connect(warden.address) as client:
+        client.send(10).read(10)
+        load.client(warden.address, kinds="message", message="busy\r\n", connections=200, parallel=20, deadline=60).wait()
+        client.send(10).read(10)
+    warden.wait_sessions(0)
+    assert told_once(warden) == 201
+
+
 # Unix sockets.
 
 def test_unix_client_that_says_something_and_goes(through, backend, scratch):
