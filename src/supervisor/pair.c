@@ -226,6 +226,26 @@ void pair_start(struct pair *pair)
 	}
 }
 
+/* Its relay is dead, and it starts no other: it has been stopped. Killing it would cost its sessions, and a holder that is not stopped does
+ * not mind being told to go on. */
+static void wake_holder(struct pair *pair, uint64_t now_ns, uint64_t allowed_ns)
+{
+	uint64_t since_ns = atomic_load_explicit(&header_of(pair)->beat_ns, memory_order_relaxed);
+
+	if (since_ns < pair->woken_ns)
+		since_ns = pair->woken_ns;
+	if (now_ns <= since_ns || now_ns - since_ns <= allowed_ns)
+		return;
+	pair->woken_ns = now_ns;
+	for (struct member *member = pair->members; member; member = member->next) {
+		if (member->role != MEMBER_HOLDER || member->killed)
+			continue;
+		say(LOG_ERR, "holder %" PRIu32 " (process %ld) starts no relay: told to go on (SIGCONT), should it have been stopped", pair->index,
+			(long)process_pid(member->process));
+		process_signal(member->process, SIGCONT);
+	}
+}
+
 void pair_check(struct pair *pair, uint64_t now_ns, uint64_t grace_ns)
 {
 	struct member *relay = member_newest_relay(pair);
@@ -244,6 +264,8 @@ void pair_check(struct pair *pair, uint64_t now_ns, uint64_t grace_ns)
 		}
 		return;
 	}
+	if (!relay && header_of(pair))
+		wake_holder(pair, now_ns, allowed_ms * 1000000);
 	if (!relay || relay->killed || !header_of(pair))
 		return;
 	seen_ns = atomic_load_explicit(&header_of(pair)->beat_ns, memory_order_relaxed);

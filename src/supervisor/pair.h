@@ -28,6 +28,7 @@ struct pair {
 	struct member *members;      /* processes known to live, newest first */
 	bool table_gone;             /* end of file on the channel */
 	uint64_t unknown_since_ns;   /* 0, or since when someone holds the table and no member is known */
+	uint64_t woken_ns;           /* when its holder was last told to go on, 0: never */
 	struct backoff backoff;
 	uv_timer_t retry;
 	uint32_t told; /* incarnation that the present steward was told of, 0: none */

@@ -22,6 +22,7 @@ EXTRA_DIST += \
 	tests/system/test_kill_supervisor.py \
 	tests/system/test_mixed_10000.py \
 	tests/system/test_real.py \
+	tests/system/test_relay.py \
 	tests/system/test_reload.py \
 	tests/system/test_second_start.py \
 	tests/system/test_shutdown.py \

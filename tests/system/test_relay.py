@@ -277,11 +277,27 @@ def test_client_that_fails_after_both_ended(through, backend, linger):
     server = backend(script)
     warden = through(server.address, client={"linger": linger, "linger_timeout": "10s"})
     client = connect(warden.address, receive_buffer=16 * KB).send(10).finish()
-    wait_for(lambda: warden.sessions()[0]["bytes_to_client"] > 0, "the answer")
+    wait_for(lambda: any(s["bytes_to_client"] > 0 for s in warden.sessions()), "the answer")
     time.sleep(0.3)
     client.reset()
     (end,) = warden.log.wait_ends()
     assert end.reason == "client.reset"
+
+
+def test_holder_was_stopped_when_its_relay_died(through, backend):
+    """It is told to go on, and no session is lost."""
+    warden = through(backend(peers.echo).address, top={"hang_after": "2s"})
+    warden.expect_deaths("relay")
+    warden.expected_log += ["starts no relay"]
+    with connect(warden.address) as client:
+        client.send(10).read(10)
+        holder, relay = warden.role("holder 0"), warden.role("relay 0")
+        holder.kill(signal.SIGSTOP)
+        relay.kill()
+        warden.wait_role("relay 0", not_this=relay)
+        client.send(10).read(10).finish()
+        assert client.read_to_end() == End("eof", 0)
+    assert warden.role("holder 0") == holder
 
 
 # Running out.
