@@ -1,0 +1,215 @@
+/* load: traffic for bench/run, as a backend and as its clients. Not a checker of anything (that is tests/load): as little work for
+ * each byte as possible, so that what stands between is what is measured.
+ *
+ *   load backend PORT                   until SIGTERM
+ *   load requests PORT PARALLEL COUNT   64 bytes there and back, COUNT times in all
+ *   load bulk PORT PARALLEL BYTES       that many bytes in all from the backend
+ *   load connections PORT PARALLEL COUNT  connect, 64 bytes there and back, close
+ * A client prints the seconds that it took. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MESSAGE = 64, CHUNK = 256 << 10, EVENTS = 256 };
+
+struct conn {
+	int fd;
+	uint64_t left; /* bytes to send (backend) or to receive (client) */
+	bool known;    /* backend: the first message has come */
+};
+
+static char buffer[CHUNK];
+static int epoll;
+
+static void fail(const char *what)
+{
+	fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static struct sockaddr_in address(const char *port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return a;
+}
+
+static void watch(struct conn *c, uint32_t events)
+{
+	struct epoll_event e = {.events = events | EPOLLET, .data.ptr = c};
+	int on = 1;
+
+	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &e) < 0)
+		fail("epoll_ctl");
+}
+
+static void end(struct conn *c)
+{
+	close(c->fd);
+	free(c);
+}
+
+static struct conn *conn_new(int fd)
+{
+	struct conn *c = calloc(1, sizeof *c);
+
+	if (fd < 0 || !c)
+		fail("a connection");
+	c->fd = fd;
+	return c;
+}
+
+/* The first message says what is wanted: its first eight bytes are the length of a download, or 0 for an echo. */
+static void serve(struct conn *c)
+{
+	ssize_t n;
+
+	for (;;) {
+		if (c->left) {
+			n = send(c->fd, buffer, c->left < CHUNK ? c->left : CHUNK, MSG_DONTWAIT | MSG_NOSIGNAL);
+			if (n < 0 && errno == EAGAIN)
+				return;
+			if (n < 0)
+				break;
+			c->left -= (uint64_t)n;
+			if (!c->left)
+				shutdown(c->fd, SHUT_WR);
+			continue;
+		}
+		n = recv(c->fd, buffer, CHUNK, MSG_DONTWAIT);
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n <= 0)
+			break;
+		if (!c->known && n >= MESSAGE)
+			memcpy(&c->left, buffer, sizeof c->left);
+		c->known = true;
+		if (!c->left && send(c->fd, buffer, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) != n)
+			break;
+	}
+	end(c);
+}
+
+static void backend(const char *port)
+{
+	struct sockaddr_in at = address(port);
+	struct conn *listener = conn_new(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	struct epoll_event events[EVENTS], e = {.events = EPOLLIN, .data.ptr = NULL};
+	int on = 1;
+
+	setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (bind(listener->fd, (struct sockaddr *)&at, sizeof at) < 0 || listen(listener->fd, 4096) < 0)
+		fail("listen");
+	epoll_ctl(epoll, EPOLL_CTL_ADD, listener->fd, &e);
+	for (;;) {
+		int n = epoll_wait(epoll, events, EVENTS, -1), fd;
+
+		for (int i = 0; i < n; i++) {
+			if (events[i].data.ptr) {
+				serve(events[i].data.ptr);
+				continue;
+			}
+			while ((fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK)) >= 0)
+				watch(conn_new(fd), EPOLLIN | EPOLLOUT);
+		}
+	}
+}
+
+static void ask(struct conn *c, uint64_t download)
+{
+	char message[MESSAGE] = {0};
+
+	memcpy(message, &download, sizeof download);
+	if (send(c->fd, message, sizeof message, MSG_NOSIGNAL) != MESSAGE)
+		fail("send");
+	c->left = download ? download : MESSAGE;
+}
+
+static struct conn *open_one(const char *port, uint64_t download)
+{
+	struct sockaddr_in to = address(port);
+	struct conn *c = conn_new(socket(AF_INET, SOCK_STREAM, 0));
+
+	if (connect(c->fd, (struct sockaddr *)&to, sizeof to) < 0)
+		fail("connect");
+	watch(c, EPOLLIN);
+	ask(c, download);
+	return c;
+}
+
+/* Takes what came; true: all that was asked for is there. */
+static bool take(struct conn *c)
+{
+	while (c->left) {
+		ssize_t n = recv(c->fd, buffer, c->left < CHUNK ? c->left : CHUNK, MSG_DONTWAIT);
+
+		if (n < 0 && errno == EAGAIN)
+			return false;
+		if (n <= 0)
+			fail("the stream ended early");
+		c->left -= (uint64_t)n;
+	}
+	return true;
+}
+
+static void client(const char *port, uint64_t parallel, uint64_t count, uint64_t download, bool reconnect)
+{
+	struct epoll_event events[EVENTS];
+	uint64_t begun = 0, done = 0;
+
+	for (; begun < parallel && begun < count; begun++)
+		open_one(port, download);
+	while (done < count) {
+		int n = epoll_wait(epoll, events, EVENTS, -1);
+
+		for (int i = 0; i < n; i++) {
+			struct conn *c = events[i].data.ptr;
+
+			if (!c->left || !take(c))
+				continue;
+			done++;
+			if (reconnect || download)
+				end(c);
+			if (begun == count)
+				continue;
+			begun++;
+			if (reconnect)
+				open_one(port, download);
+			else
+				ask(c, 0);
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct timespec from, to;
+
+	epoll = epoll_create1(0);
+	if (argc == 3 && strcmp(argv[1], "backend") == 0)
+		backend(argv[2]);
+	if (argc != 5) {
+		fputs("usage: load backend PORT | load requests|bulk|connections PORT PARALLEL COUNT\n", stderr);
+		return 2;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	if (strcmp(argv[1], "bulk") == 0)
+		client(argv[2], strtoull(argv[3], NULL, 10), strtoull(argv[3], NULL, 10),
+			strtoull(argv[4], NULL, 10) / strtoull(argv[3], NULL, 10), false);
+	else
+		client(argv[2], strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10), 0, strcmp(argv[1], "connections") == 0);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	printf("%.3f\n", (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9);
+	return 0;
+}
