@@ -160,7 +160,7 @@ static void outputs(void **state)
 	assert_int_equal(run.length, 0);
 	shell("head -c 5000000 /dev/zero | tr '\\0' x; head -c 3000 /dev/zero | tr '\\0' y >&2");
 	assert_exited(0);
-	assert_int_equal(run.length, HOOK_OUTPUT_MAX);
+	assert_int_equal(run.length, 0); /* not one whole line */
 	assert_true(run.cut);
 	assert_int_equal(run.line_count, 3);
 }
@@ -265,13 +265,17 @@ static void groups(void **state)
 	close(pipes[1]);
 }
 
+static int parse(struct hook_answer *ret, const char *text, char **ret_bad)
+{
+	return hook_answer_parse(ret, text, strlen(text), ret_bad);
+}
+
 static void answers(void **state)
 {
 	(void)state;
 	struct hook_answer answer;
 	char *bad;
-	assert_int_equal(
-		hook_answer_parse(&answer, "A=1\nb_2=x=y\r\n\n1A=no\nhello\nA=2\nEMPTY=\nbackend=[2001:db8::1]:502\n", &bad), 0);
+	assert_int_equal(parse(&answer, "A=1\nb_2=x=y\r\n\n1A=no\nhello\nA=2\nEMPTY=\nbackend=[2001:db8::1]:502\n", &bad), 0);
 	assert_int_equal(answer.count, 3);
 	assert_string_equal(answer.variables[0], "A=2");
 	assert_string_equal(answer.variables[1], "b_2=x=y");
@@ -287,10 +291,46 @@ static void answers(void **state)
 	struct endpoint route;
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
 		assert_int_equal(hook_answer_route(&route, wrong[i]), -EINVAL);
-	assert_int_equal(hook_answer_parse(&answer, "backend=nowhere", &bad), -EINVAL);
+	assert_int_equal(parse(&answer, "backend=nowhere", &bad), -EINVAL);
 	assert_string_equal(bad, "nowhere");
 	free(bad);
 	hook_answer_fini(&answer);
+
+	/* A zero byte spoils its own line, and none after it. */
+	static const char zeros[] = "A=1\nB=2\0C=3\n\0\nbackend=192.0.2.1:80\0\nD=4";
+	assert_int_equal(hook_answer_parse(&answer, zeros, sizeof zeros - 1, &bad), 0);
+	assert_int_equal(answer.count, 2);
+	assert_string_equal(answer.variables[0], "A=1");
+	assert_string_equal(answer.variables[1], "D=4");
+	assert_int_equal(answer.ignored, 3);
+	assert_string_equal(answer.ignored_line, "B=2");
+	assert_int_equal(answer.route.family, AF_UNSPEC);
+	hook_answer_fini(&answer);
+}
+
+/* What was cut at the end of what is kept is no answer. */
+static void answer_is_cut_at_a_line(void **state)
+{
+	(void)state;
+	shell("yes A=123456789 | head -c 66000");
+	assert_exited(0);
+	assert_true(run.cut);
+	assert_int_equal(run.length, HOOK_OUTPUT_MAX - HOOK_OUTPUT_MAX % 12);
+	assert_int_equal(run.output[run.length - 1], '\n');
+	shell("head -c 66000 /dev/zero");
+	assert_true(run.cut);
+	assert_int_equal(run.length, 0);
+}
+
+static void not_every_line_is_told(void **state)
+{
+	(void)state;
+	shell("yes n | head -n 5000 >&2; echo A=1");
+	assert_exited(0);
+	assert_int_equal(run.line_count, HOOK_LINES_MAX + 1);
+	assert_string_equal(run.output, "A=1\n");
+	shell_for("yes x | head -n 1000", 10000, false);
+	assert_int_equal(run.line_count, HOOK_LINES_MAX);
 }
 
 static void environment(void **state)
@@ -369,6 +409,8 @@ int main(void)
 		cmocka_unit_test(gate),
 		cmocka_unit_test(groups),
 		cmocka_unit_test(answers),
+		cmocka_unit_test(answer_is_cut_at_a_line),
+		cmocka_unit_test(not_every_line_is_told),
 		cmocka_unit_test(environment),
 		cmocka_unit_test(lines),
 	};

@@ -69,6 +69,12 @@ static int keep_variable(struct hook_answer *answer, const char *line)
 	return 0;
 }
 
+static void ignore_line(struct hook_answer *answer, const char *line)
+{
+	if (!answer->ignored++)
+		snprintf(answer->ignored_line, sizeof answer->ignored_line, "%s", line);
+}
+
 static int take_line(struct hook_answer *answer, const char *line, char **ret_bad)
 {
 	if (!*line)
@@ -81,26 +87,33 @@ static int take_line(struct hook_answer *answer, const char *line, char **ret_ba
 		return r;
 	}
 	int r = is_variable(line) ? keep_variable(answer, line) : 1;
-	if (r > 0 && !answer->ignored++)
-		snprintf(answer->ignored_line, sizeof answer->ignored_line, "%s", line);
+	if (r > 0)
+		ignore_line(answer, line);
 	return r < 0 ? r : 0;
 }
 
-int hook_answer_parse(struct hook_answer *ret, const char *text, char **ret_bad)
+int hook_answer_parse(struct hook_answer *ret, const char *text, size_t length, char **ret_bad)
 {
 	*ret = (struct hook_answer){0};
 	*ret_bad = NULL;
-	char *copy = strdup(text), *rest = copy;
-	if (!copy)
-		return -ENOMEM;
 	int r = 0;
-	for (char *line; !r && (line = strsep(&rest, "\n"));) {
-		size_t length = strlen(line);
-		if (length && line[length - 1] == '\r')
-			line[length - 1] = '\0';
-		r = take_line(ret, line, ret_bad);
+	for (const char *end = text + length; !r && text < end;) {
+		const char *newline = memchr(text, '\n', (size_t)(end - text));
+		size_t line_length = (size_t)((newline ? newline : end) - text);
+		const char *next = text + line_length + 1;
+		if (line_length && text[line_length - 1] == '\r')
+			line_length--;
+		char *line = strndup(text, line_length);
+		if (!line)
+			return -ENOMEM;
+		/* A zero byte fits neither a variable nor an address, and must not hide what follows it. */
+		if (strlen(line) < line_length)
+			ignore_line(ret, line);
+		else
+			r = take_line(ret, line, ret_bad);
+		free(line);
+		text = next;
 	}
-	free(copy);
 	return r;
 }
 

@@ -16,7 +16,7 @@ struct hook_answer {
 };
 
 /* Takes the text apart. 0; -EINVAL: `backend=` has no usable address (*ret_bad: its value, to be freed); -ENOMEM. hook_answer_fini in any case. */
-int hook_answer_parse(struct hook_answer *ret, const char *text, char **ret_bad);
+int hook_answer_parse(struct hook_answer *ret, const char *text, size_t length, char **ret_bad);
 void hook_answer_fini(struct hook_answer *answer);
 
 /* "192.0.2.1:80" or "[2001:db8::1]:80", numbers only. 0 or -EINVAL. */

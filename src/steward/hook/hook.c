@@ -5,8 +5,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -43,6 +45,7 @@ struct hook {
 	bool detached; /* the owner wants to hear nothing more */
 	bool timed_out;
 	bool keep_output, output_cut;
+	uint64_t lines; /* that it wrote, told or not */
 	int pidfd, gate, report;
 	uint32_t timeout_ms;
 	uv_poll_t exit_poll;
@@ -93,9 +96,25 @@ static void hook_close_all(struct hook *hook)
 static void tell_line(struct hook *hook, struct stream *stream)
 {
 	stream->line[stream->line_length] = '\0';
-	if (stream->line_length && !hook->detached)
+	if (stream->line_length && !hook->detached && hook->lines++ < HOOK_LINES_MAX)
 		hook->callbacks->on_line(hook->context, stream->line);
 	stream->line_length = 0;
+}
+
+static void tell_silence(struct hook *hook)
+{
+	char text[64];
+	if (hook->lines <= HOOK_LINES_MAX)
+		return;
+	snprintf(text, sizeof text, "(%" PRIu64 " more lines are not logged)", hook->lines - HOOK_LINES_MAX);
+	hook->callbacks->on_line(hook->context, text);
+}
+
+/* The last line that was kept may lack its end, and mean something else: an address with half a port. */
+static void drop_part_of_line(struct hook *hook)
+{
+	const char *newline = memrchr(hook->output, '\n', hook->output_length);
+	hook->output_length = newline ? (size_t)(newline + 1 - hook->output) : 0;
 }
 
 static void take_lines(struct hook *hook, struct stream *stream, const char *bytes, size_t length)
@@ -179,6 +198,9 @@ static void hook_finish(struct hook *hook)
 	tell_line(hook, &hook->err);
 	stream_close(&hook->out);
 	stream_close(&hook->err);
+	tell_silence(hook);
+	if (hook->output_cut)
+		drop_part_of_line(hook);
 
 	struct hook_result result = {.outcome = HOOK_SIGNALED, .output = "", .output_cut = hook->output_cut};
 	int not_run;

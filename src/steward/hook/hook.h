@@ -17,6 +17,7 @@
 
 enum {
 	HOOK_OUTPUT_MAX = 64 * 1024,  /* of stdout that is kept, bytes */
+	HOOK_LINES_MAX = 1000,        /* told of one run; a hook gone mad must not fill the log */
 	HOOK_TERM_GRACE_MS = 5000,    /* from SIGTERM to SIGKILL */
 	HOOK_GROUP_POLL_MS = 20,      /* how often a group that is being ended is looked at */
 };
@@ -40,7 +41,7 @@ enum hook_outcome {
 struct hook_result {
 	enum hook_outcome outcome;
 	int value;
-	const char *output; /* stdout, NUL-terminated, valid in on_end only */
+	const char *output; /* stdout: whole lines if there was more; NUL-terminated, valid in on_end only */
 	size_t output_length;
 	bool output_cut;    /* there was more than HOOK_OUTPUT_MAX */
 };

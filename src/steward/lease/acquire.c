@@ -37,7 +37,7 @@ static void acquired(struct lease *lease, const struct hook_result *result)
 {
 	struct hook_answer answer;
 	char *bad;
-	int r = hook_answer_parse(&answer, result->output, &bad);
+	int r = hook_answer_parse(&answer, result->output, result->output_length, &bad);
 	if (r == -ENOMEM)
 		lease_must(NULL);
 	string_list_free(lease->record.variables);
