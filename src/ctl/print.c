@@ -99,7 +99,10 @@ void print_status(json_t *o)
 	size_t i;
 
 	printf("tcpwarden %s is %s\n", text(o, "version", a), text(o, "state", b));
-	printf("config    %s, plan %" JSON_INTEGER_FORMAT "%s\n", text(config, "file", a), number(config, "plan"),
+	printf("config    %s, in force since %s", text(config, "file", a), text(config, "loaded", b));
+	if (number(config, "loads") > 1)
+		printf(", reloaded %" JSON_INTEGER_FORMAT " time%s", number(config, "loads") - 1, number(config, "loads") > 2 ? "s" : "");
+	printf("%s\n",
 		strcmp(text(config, "content", b), "same") == 0 ? "" : strcmp(b, "differs") == 0
 			? "; the file has changed since: `tcpwardenctl reload` brings it into force" : "; the file cannot be read now");
 	printf("sessions  %" JSON_INTEGER_FORMAT "\n", number(o, "sessions"));

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "steward/log/log.h"
 #include "steward/plan/build.h"
+#include "steward/plan/number_use.h"
 #include "wire/shared.h"
 
 #include <errno.h>
@@ -155,31 +156,75 @@ static void switch_over(struct steward *s, int plan_fd, uint32_t generation)
 	steward_change_step(s);
 }
 
+/* The numbers of what earlier reloads removed may be given away again once nothing refers to them. A relay that has not taken the
+ * plan in force yet may still begin sessions under an older one. */
+static void free_numbers(struct steward *s, const struct ledger_view *view)
+{
+	struct number_use use;
+
+	if (s->census && roster_planned(&s->roster) && number_use_collect(&use, view, s->census) == 0)
+		plan_ids_sweep(s->ids, s->config, number_use_has, &use);
+}
+
+/* What sessions of a predecessor's time count for, also in services that its plan has not any more. */
+static void reserve_numbers(struct steward *s, const struct ledger_view *view)
+{
+	struct number_use use;
+
+	if (!s->census)
+		return;
+	number_use_collect(&use, view, s->census);
+	for (uint32_t i = 0; i < CENSUS_SERVICES; i++)
+		if (use.service[i])
+			plan_ids_reserve(s->ids, PLAN_ID_SERVICE, i);
+	for (uint32_t i = 0; i < CENSUS_BACKENDS; i++)
+		if (use.backend[i])
+			plan_ids_reserve(s->ids, PLAN_ID_BACKEND, i);
+}
+
+static struct plan_stamp next_stamp(const struct steward *s)
+{
+	const struct plan_header *now = s->roster.plan.header; /* NULL: this is the first */
+	struct plan_stamp stamp = {.generation = next_generation(s)};
+
+	if (now && s->change.cause == CAUSE_NAMES) {
+		stamp.loads = now->loads;
+		stamp.loaded_us = now->loaded_us;
+	} else {
+		stamp.loads = now ? now->loads + 1 : 1;
+		stamp.loaded_us = clock_real_us();
+	}
+	return stamp;
+}
+
 void steward_on_resolved(struct steward *s)
 {
 	struct change *c = &s->change;
 	struct ledger_view view;
-	uint32_t generation;
+	struct plan_stamp stamp;
 	int r = 0, plan_fd;
 
 	if (s->closing || c->state != CHANGE_RESOLVING || s->phase >= PHASE_STOPPING)
 		return;
 	roster_view(&s->roster, &view);
+	if (c->cause == CAUSE_RELOAD)
+		free_numbers(s, &view);
 	if (c->cause == CAUSE_START || c->cause == CAUSE_RELOAD)
 		r = listeners_prepare(s->listeners, c->config, s->ids, &view, s->resume && c->cause == CAUSE_START, &c->report);
 	if (r < 0) {
 		fail(s, r);
 		return;
 	}
-	generation = next_generation(s);
-	plan_fd = plan_build(c->config, s->resolver, s->ids, generation);
+	stamp = next_stamp(s);
+	plan_fd = plan_build(c->config, s->resolver, s->ids, &stamp);
 	if (plan_fd < 0) {
 		report_add(&c->report, "%s: no plan can be made of it: %s", c->config->file,
-			plan_fd == -ENOSPC ? "too many services or backends since the start (restart tcpwarden)" : strerror(-plan_fd));
+			plan_fd == -ENOSPC ? "too many services or backends that were removed still have sessions (end those, or wait)"
+					   : strerror(-plan_fd));
 		fail(s, plan_fd);
 		return;
 	}
-	switch_over(s, plan_fd, generation);
+	switch_over(s, plan_fd, stamp.generation);
 }
 
 static void resolve(struct steward *s, enum change_cause cause, struct config *config)
@@ -221,10 +266,12 @@ void steward_resume_change(struct steward *s)
 		if (fd >= 0)
 			close(fd);
 		s->config = NULL;
+		reserve_numbers(s, &view);
 		resolve(s, CAUSE_START, config);
 		return;
 	}
 	plan_ids_seed(s->ids, &plan);
+	reserve_numbers(s, &view);
 	plan_unmap(&plan);
 	if (listeners_prepare(s->listeners, s->config, s->ids, &view, true, &report) < 0) {
 		report_log(&report, LOG_CRIT);

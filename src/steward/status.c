@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { WHEN_SIZE = 32 };
 
 static const char *phase_word(const struct steward *s)
 {
@@ -44,6 +47,17 @@ static const char *compare_file(const struct config *config)
 		fclose(file);
 	free(text);
 	return word;
+}
+
+/* As in the log, to the second; "-" where it never was. */
+static const char *when(uint64_t real_us, char text[WHEN_SIZE])
+{
+	time_t seconds = (time_t)(real_us / 1000000);
+	struct tm utc;
+
+	if (!real_us || !gmtime_r(&seconds, &utc) || strftime(text, WHEN_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
+		strcpy(text, "-");
+	return text;
 }
 
 static json_t *relays(const struct steward *s)
@@ -100,13 +114,16 @@ static json_t *services(const struct steward *s)
 json_t *steward_status(struct steward *s)
 {
 	struct lease_counts held = leases_counts(s->leases);
+	const struct plan_header *plan = s->roster.plan.header;
 	uint32_t failed = 0;
+	char loaded[WHEN_SIZE];
 	json_t *o;
 
 	roster_settled(&s->roster, &failed);
 	o = json_pack("{s:b, s:s, s:s, s:i}", "ok", 1, "version", PACKAGE_VERSION, "state", phase_word(s), "pid", (int)getpid());
 	json_object_set_new(o, "config",
-		json_pack("{s:s, s:s, s:I}", "file", s->config_path, "content", s->config ? compare_file(s->config) : "unreadable", "plan",
+		json_pack("{s:s, s:s, s:s, s:I, s:I}", "file", s->config_path, "content", s->config ? compare_file(s->config) : "unreadable",
+			"loaded", when(plan ? plan->loaded_us : 0, loaded), "loads", (json_int_t)(plan ? plan->loads : 0), "plan",
 			(json_int_t)s->roster.generation));
 	json_object_set_new(o, "sessions", json_integer((json_int_t)roster_live(&s->roster)));
 	json_object_set_new(o, "leases",

@@ -128,6 +128,8 @@ int plan_create(const struct plan_source *s)
 		.sessions_max = s->sessions_max,
 		.relays = s->relays,
 		.orphan_timeout_ms = s->orphan_timeout_ms,
+		.loads = s->loads,
+		.loaded_us = s->loaded_us,
 		.service_count = s->service_count,
 		.backend_count = s->backend_count,
 		.address_count = s->address_count,

@@ -50,6 +50,8 @@ struct plan_header {
 	uint32_t sessions_max; /* of this whole daemon, shared out evenly by the relay count; 0: what descriptors allow */
 	uint32_t relays;
 	uint32_t orphan_timeout_ms; /* how long a relay goes on when its supervisor is dead */
+	uint64_t loaded_us;    /* when its config came into force, CLOCK_REALTIME: for people */
+	uint32_t loads;        /* configs that came into force since the tree began, with this one */
 	uint32_t service_count, backend_count, address_count, listener_count, text_size;
 	uint64_t services_offset, backends_offset, addresses_offset, listeners_offset, text_offset;
 };
@@ -67,7 +69,8 @@ struct plan {
 
 /* What a plan is made from; arrays are copied. */
 struct plan_source {
-	uint32_t generation, sessions_max, relays, orphan_timeout_ms;
+	uint32_t generation, sessions_max, relays, orphan_timeout_ms, loads;
+	uint64_t loaded_us;
 	const struct plan_service *services;
 	const struct plan_backend *backends;
 	const struct plan_address *addresses;

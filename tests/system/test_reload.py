@@ -151,6 +151,9 @@ def test_steward_restarts_with_the_accepted_config(through, backend):
     """Not with what stands in the file, which may be half-written; status says that they differ."""
     warden = through(backend(peers.echo).address)
     warden.expect_deaths("steward")
+    assert warden.reload().returncode == 0
+    before = warden.status()["config"]
+    assert before["loads"] == 2
     warden.write_config("nonsense = 1;\n")
     old = warden.role("steward")
     old.kill()
@@ -158,7 +161,9 @@ def test_steward_restarts_with_the_accepted_config(through, backend):
     with connect(warden.address) as client:
         client.send(10).read(10)
     wait_for(lambda: warden.ctl_run("status").returncode == 0, "the control socket")
-    assert "the file has changed" in warden.ctl("status")
+    shown = warden.ctl("status")
+    assert "the file has changed" in shown and f"in force since {before['loaded']}, reloaded 1 time;" in shown
+    assert warden.status()["config"]["loads"] == 2
 
 
 def test_reload_under_load(through, load):

@@ -183,6 +183,11 @@ tests_unit_test_log_SOURCES = tests/unit/test_log.c
 tests_unit_test_log_CFLAGS = $(unit_steward_cflags)
 tests_unit_test_log_LDADD = $(unit_steward_libs)
 
+check_PROGRAMS += tests/unit/test_number_use
+tests_unit_test_number_use_SOURCES = tests/unit/test_number_use.c
+tests_unit_test_number_use_CFLAGS = $(unit_steward_cflags)
+tests_unit_test_number_use_LDADD = $(unit_steward_libs)
+
 check_PROGRAMS += tests/unit/test_roster
 tests_unit_test_roster_SOURCES = tests/unit/test_roster.c tests/unit/loop.h
 tests_unit_test_roster_CFLAGS = $(unit_steward_cflags)

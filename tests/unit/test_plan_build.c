@@ -75,7 +75,7 @@ static struct plan built(struct bench *b, const struct config *config)
 	int fd;
 
 	assert_int_equal(resolver_prepare(b->resolver, config), 0);
-	fd = plan_build(config, b->resolver, b->ids, ++b->generation);
+	fd = plan_build(config, b->resolver, b->ids, &(struct plan_stamp){++b->generation, 7, 123456789});
 	assert_true(fd >= 0);
 	resolver_use(b->resolver, config);
 	assert_int_equal(plan_map(&plan, fd), 0);
@@ -97,6 +97,7 @@ static void a_plan_says_what_the_config_says(void **state)
 	const struct plan_service *s = p.services;
 
 	assert_int_equal(p.header->generation, 1);
+	assert_int_equal(p.header->loads, 7);
 	assert_int_equal(p.header->sessions_max, 500);
 	assert_int_equal(p.header->relays, 2);
 	assert_int_equal(p.header->service_count, 2);
@@ -241,6 +242,75 @@ static void numbers_are_used_again_when_nothing_has_them(void **state)
 	config_free(c);
 }
 
+/* A predecessor's sessions refer to numbers that no plan names any more. */
+static void reserved_numbers_are_nobodys(void **state)
+{
+	struct bench *b = *state;
+	struct config *c = parsed("services: ( { name = \"s5\"; listen = \"*:1\"; backends = \"127.0.0.1:1\"; } );");
+	uint32_t id, two = 2;
+
+	assert_int_equal(plan_ids_reserve(b->ids, PLAN_ID_SERVICE, 1), 0);
+	assert_int_equal(plan_ids_reserve(b->ids, PLAN_ID_SERVICE, 2), 0);
+	assert_int_equal(plan_ids_reserve(b->ids, PLAN_ID_BACKEND, 1), 0);
+	assert_int_equal(plan_ids_reserve(b->ids, PLAN_ID_SERVICE, 0), 0);
+	assert_int_equal(plan_ids_reserve(b->ids, PLAN_ID_SERVICE, CENSUS_SERVICES), 0);
+	assert_int_equal(plan_ids_service(b->ids, "s5", &id), 0);
+	assert_int_equal(id, 3);
+	assert_int_equal(plan_ids_reserve(b->ids, PLAN_ID_SERVICE, 3), 0);
+	assert_int_equal(plan_ids_backend(b->ids, "s5", "127.0.0.1:1", &id), 0);
+	assert_int_equal(id, 2);
+	plan_ids_sweep(b->ids, c, all_but, &two);
+	for (uint32_t i = 4; i < CENSUS_SERVICES; i++) {
+		char name[SERVICE_NAME_SIZE];
+
+		snprintf(name, sizeof name, "t%u", i);
+		assert_int_equal(plan_ids_service(b->ids, name, &id), 0);
+		assert_int_equal(id, i);
+	}
+	assert_int_equal(plan_ids_service(b->ids, "last", &id), 0);
+	assert_int_equal(id, 2);
+	assert_int_equal(plan_ids_service(b->ids, "none", &id), -ENOSPC);
+	config_free(c);
+}
+
+static bool used(void *context, enum plan_id_kind kind, uint32_t id)
+{
+	const uint32_t *in_use = context;
+
+	return id == in_use[kind];
+}
+
+static void reloads_do_not_use_up_numbers(void **state)
+{
+	struct bench *b = *state;
+	uint32_t old[2] = {0, 0}, first[2] = {0, 0}, id;
+
+	for (uint32_t i = 0; i < 3000; i++) {
+		char text[256], name[SERVICE_NAME_SIZE], address[ADDRESS_TEXT_SIZE];
+		struct config *c;
+
+		snprintf(name, sizeof name, "s%u", i);
+		snprintf(address, sizeof address, "127.0.0.%u:%u", i % 200 + 1, i + 1);
+		snprintf(text, sizeof text, "services: ( { name = \"%s\"; listen = \"*:%u\"; backends = [ \"%s\", \"127.0.0.1:65000\" ]; } );",
+			name, i + 1, address);
+		c = parsed(text);
+		assert_int_equal(plan_ids_service(b->ids, name, &id), 0);
+		assert_true(i == 0 || id != first[PLAN_ID_SERVICE]); /* the first has a session all the while */
+		if (i == 0)
+			first[PLAN_ID_SERVICE] = id;
+		assert_true(id != old[PLAN_ID_SERVICE]);
+		old[PLAN_ID_SERVICE] = id;
+		assert_int_equal(plan_ids_backend(b->ids, name, address, &id), 0);
+		if (i == 0)
+			first[PLAN_ID_BACKEND] = id;
+		assert_int_equal(plan_ids_backend(b->ids, name, "127.0.0.1:65000", &id), 0);
+		assert_int_equal(plan_ids_listener(b->ids, name, &id), 0);
+		assert_int_equal(id, i + 1); /* never used twice */
+		plan_ids_sweep(b->ids, c, used, first);
+		config_free(c);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +318,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(numbers_stay_through_reloads_and_restarts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_name_without_addresses_is_a_backend_without_them, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(numbers_are_used_again_when_nothing_has_them, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(reserved_numbers_are_nobodys, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(reloads_do_not_use_up_numbers, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

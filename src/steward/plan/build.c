@@ -100,7 +100,7 @@ static int add_service(
 	return r;
 }
 
-int plan_build(const struct config *config, const struct resolver *resolver, struct plan_ids *ids, uint32_t generation)
+int plan_build(const struct config *config, const struct resolver *resolver, struct plan_ids *ids, const struct plan_stamp *stamp)
 {
 	struct draft draft;
 	int r = draft_init(&draft, config, resolver);
@@ -111,7 +111,9 @@ int plan_build(const struct config *config, const struct resolver *resolver, str
 		r = add_service(&draft, &config->services[i], resolver, ids);
 	if (r == 0)
 		r = plan_create(&(struct plan_source){
-			.generation = generation,
+			.generation = stamp->generation,
+			.loads = stamp->loads,
+			.loaded_us = stamp->loaded_us,
 			.sessions_max = config->settings.sessions_max,
 			.orphan_timeout_ms = config->settings.orphan_timeout_ms,
 			.relays = config->settings.workers,

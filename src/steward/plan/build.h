@@ -4,7 +4,13 @@
 #include "steward/plan/ids.h"
 #include "steward/names/resolver.h"
 
+/* Which plan it is, and of which config. */
+struct plan_stamp {
+	uint32_t generation, loads; /* as in plan_header */
+	uint64_t loaded_us;
+};
+
 /* The sealed memfd; -ENOMEM; -ENOSPC: no number is free for a service or backend (ids.h); or what memfd_create says. */
-int plan_build(const struct config *config, const struct resolver *resolver, struct plan_ids *ids, uint32_t generation);
+int plan_build(const struct config *config, const struct resolver *resolver, struct plan_ids *ids, const struct plan_stamp *stamp);
 
 #endif

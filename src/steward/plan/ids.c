@@ -186,6 +186,15 @@ int plan_ids_seed_listener(struct plan_ids *ids, const char *address, uint32_t i
 	return listener_add(&ids->listeners, address, id);
 }
 
+int plan_ids_reserve(struct plan_ids *ids, enum plan_id_kind kind, uint32_t id)
+{
+	struct numbers *numbers = kind == PLAN_ID_SERVICE ? &ids->services : &ids->backends;
+
+	if (id == 0 || id >= numbers->limit || numbers->slots[id].name)
+		return 0;
+	return numbers_set(numbers, id, ""); /* no service and no backend is called so */
+}
+
 int plan_ids_service(struct plan_ids *ids, const char *name, uint32_t *ret)
 {
 	return numbers_get(&ids->services, name, ret);
