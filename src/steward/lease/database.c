@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PREDECESSOR_WAIT_MS = 5000 };
+enum { PREDECESSOR_WAIT_MS = 5000, GROWTH = 64 * 1024 };
 
 static int error_of(int code)
 {
@@ -79,6 +79,15 @@ void database_close(struct database *database)
 	database->put = database->remove = database->fence = NULL;
 }
 
+/* The main file is kept larger than it must be, from the start. So what the log holds finds room in it when the disk is full, and the
+ * log, which may be all that fills that disk, can begin anew. */
+static void reserve(struct database *database)
+{
+	int growth = GROWTH;
+	sqlite3_file_control(database->handle, "main", SQLITE_FCNTL_CHUNK_SIZE, &growth);
+	run(database, "PRAGMA wal_checkpoint(TRUNCATE)"); /* what does not fit now stays in the log */
+}
+
 /* locking_mode comes before the first access: SQLite then holds the lock until it closes, which keeps a second steward out, and
  * needs no shared memory file, whose mapping raises SIGBUS when the disk is full. */
 static int open_once(struct database *database)
@@ -136,6 +145,7 @@ static int open_once(struct database *database)
 			 "INSERT OR REPLACE INTO fence SELECT 1, max(ifnull(max(last), 0), ?1) FROM fence", -1,
 			 SQLITE_PREPARE_PERSISTENT, &database->fence, NULL)))
 		return failed(database, code) == -EIO ? -EUCLEAN : error_of(code); /* SQLITE_ERROR: these are not our tables */
+	reserve(database);
 	return 0;
 }
 
@@ -214,7 +224,7 @@ static int apply_all(struct database *database, const struct database_row *rows,
 	return code ? code : run(database, "COMMIT");
 }
 
-int database_commit(struct database *database, const struct database_row *rows, size_t count, uint64_t last_fence)
+static int commit_once(struct database *database, const struct database_row *rows, size_t count, uint64_t last_fence)
 {
 	int r;
 	if (!database->handle && (r = database_open(database)))
@@ -229,6 +239,13 @@ int database_commit(struct database *database, const struct database_row *rows, 
 	if (r != -EBUSY && r != -ENOMEM)
 		database_close(database);
 	return r;
+}
+
+int database_commit(struct database *database, const struct database_row *rows, size_t count, uint64_t last_fence)
+{
+	int r = commit_once(database, rows, count, last_fence);
+	/* Closing it has moved the log into the main file: perhaps there is room for a new one. */
+	return r == -ENOSPC ? commit_once(database, rows, count, last_fence) : r;
 }
 
 int database_load(struct database *database, uint64_t *ret_last_fence,

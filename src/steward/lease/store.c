@@ -27,6 +27,7 @@ struct store {
 	uv_work_t work;
 	uv_timer_t timer; /* the next try */
 	bool working, closing, new;
+	bool told; /* that it cannot be written */
 	uint64_t last_fence;
 	int error;
 	uint64_t retry_ms, told_ms;
@@ -101,6 +102,7 @@ static void batch_failed(struct store *store)
 	uint64_t now_ms = uv_now(store->loop);
 	if (!store->told_ms || now_ms - store->told_ms >= TELL_EVERY_MS) {
 		store->told_ms = now_ms ? now_ms : 1;
+		store->told = true;
 		log_line(LOG_ERR, "%s: cannot write: %s; no lease is taken or given back until it can be (is the disk full?)",
 			store->database.path, store->database.text);
 	}
@@ -109,10 +111,12 @@ static void batch_failed(struct store *store)
 
 static void batch_done(struct store *store)
 {
-	if (store->error)
+	/* told_ms stays: a disk on the brink, that takes this and not the next, does not fill the log. */
+	if (store->told)
 		log_line(LOG_NOTICE, "%s: can be written again", store->database.path);
+	store->told = false;
 	store->error = 0;
-	store->retry_ms = store->told_ms = 0;
+	store->retry_ms = 0;
 
 	/* A callback may free its own item and write others, but items of this batch that are still to come are busy until
 	 * then. */
