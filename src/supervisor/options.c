@@ -2,31 +2,32 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #define DEFAULT_CONFIG TCPWARDEN_SYSCONFDIR "/tcpwarden/tcpwarden.conf"
 
-const char options_usage[] = "usage: tcpwarden [-c FILE]                        run the service\n"
-			     "       tcpwarden [-c FILE] --check                check the config file, change nothing\n"
-			     "       tcpwarden [-c FILE] --explain [SERVICE]    tell what the config means\n"
-			     "       tcpwarden --version | --help\n"
-			     "\n"
-			     "  -c, --config FILE   the config file (" DEFAULT_CONFIG ")\n"
-			     "\n"
-			     "Manual pages: tcpwarden(8), tcpwarden.conf(5), tcpwardenctl(1), tcpwarden-hooks(7).\n";
+const char options_usage[] =
+	"usage: tcpwarden [-c FILE]                        run the service\n"
+	"       tcpwarden --check [FILE]                   check the config file, change nothing\n"
+	"       tcpwarden --version | --help\n"
+	"\n"
+	"  -c, --config FILE   the config file (" DEFAULT_CONFIG ")\n"
+	"\n"
+	"Manual pages: tcpwarden(8), tcpwarden.conf(5), tcpwardenctl(1), tcpwarden-hooks(7).\n";
 
 int options_parse(struct options *ret, int argc, char **argv, char error[256])
 {
-	enum { CHECK = 256, EXPLAIN, SHOW_VERSION };
+	enum { CHECK = 256, SHOW_VERSION };
 	static const struct option known[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check", no_argument, NULL, CHECK},
-		{"explain", no_argument, NULL, EXPLAIN},
 		{"version", no_argument, NULL, SHOW_VERSION},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
 	struct options o = {.command = COMMAND_RUN, .config = DEFAULT_CONFIG};
+	bool config_given = false;
 	int c;
 
 	optind = 0; /* getopt(3): start afresh, and read the mode again */
@@ -37,6 +38,7 @@ int options_parse(struct options *ret, int argc, char **argv, char error[256])
 		switch (c) {
 		case 'c':
 			o.config = optarg;
+			config_given = true;
 			if (!*o.config) {
 				snprintf(error, 256, "--config: the name of the file is empty");
 				return -EINVAL;
@@ -44,9 +46,6 @@ int options_parse(struct options *ret, int argc, char **argv, char error[256])
 			break;
 		case CHECK:
 			command = COMMAND_CHECK;
-			break;
-		case EXPLAIN:
-			command = COMMAND_EXPLAIN;
 			break;
 		case SHOW_VERSION:
 			command = COMMAND_VERSION;
@@ -62,13 +61,13 @@ int options_parse(struct options *ret, int argc, char **argv, char error[256])
 			return -EINVAL;
 		}
 		if (o.command != COMMAND_RUN && command != o.command) {
-			snprintf(error, 256, "only one of --check, --explain, --version and --help can be asked for");
+			snprintf(error, 256, "only one of --check, --version and --help can be asked for");
 			return -EINVAL;
 		}
 		o.command = command;
 	}
-	if (optind < argc && o.command == COMMAND_EXPLAIN)
-		o.service = argv[optind++];
+	if (optind < argc && o.command == COMMAND_CHECK && !config_given && *argv[optind])
+		o.config = argv[optind++];
 	if (optind < argc) {
 		snprintf(error, 256, "%s: unexpected argument (a config file is given by --config %s)", argv[optind],
 			argv[optind]);

@@ -53,11 +53,9 @@ static void test_config(void **state)
 static void test_commands(void **state)
 {
 	(void)state;
-	assert_int_equal(PARSE("--explain"), 0);
-	assert_int_equal(options.command, COMMAND_EXPLAIN);
-	assert_null(options.service);
-	assert_int_equal(PARSE("--explain", "plc"), 0);
-	assert_string_equal(options.service, "plc");
+	assert_int_equal(PARSE("--check", "c.conf"), 0);
+	assert_int_equal(options.command, COMMAND_CHECK);
+	assert_string_equal(options.config, "c.conf");
 	assert_int_equal(PARSE("--version"), 0);
 	assert_int_equal(options.command, COMMAND_VERSION);
 	assert_int_equal(PARSE("-h"), 0);
@@ -73,7 +71,10 @@ static void test_what_is_wrong_is_named(void **state)
 	assert_non_null(strstr(error, "--frobnicate"));
 	assert_int_equal(PARSE("my.conf"), -EINVAL);
 	assert_string_equal(error, "my.conf: unexpected argument (a config file is given by --config my.conf)");
-	assert_int_equal(PARSE("--explain", "a", "b"), -EINVAL);
+	assert_int_equal(PARSE("--check", "a", "b"), -EINVAL);
+	assert_int_equal(PARSE("-c", "a", "--check", "b"), -EINVAL);
+	assert_int_equal(PARSE("--check", ""), -EINVAL);
+	assert_int_equal(PARSE("--explain"), -EINVAL);
 }
 
 int main(void)

@@ -70,7 +70,7 @@ int check_report(const char *path, FILE *out, FILE *err)
 		if (r == -EINVAL)
 			fprintf(err, "%s: %zu error%s\n", path, errors.count, errors.count == 1 ? "" : "s");
 		config_errors_free(&errors);
-		return r == -EINVAL ? EX_CONFIG : EX_NOINPUT;
+		return EX_CONFIG;
 	}
 	warn(err, config);
 	for (size_t i = 0; i < config->service_count; i++) {
