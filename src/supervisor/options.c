@@ -7,14 +7,13 @@
 
 #define DEFAULT_CONFIG TCPWARDEN_SYSCONFDIR "/tcpwarden/tcpwarden.conf"
 
-const char options_usage[] =
-	"usage: tcpwarden [-c FILE]                        run the service\n"
-	"       tcpwarden --check [FILE]                   check the config file, change nothing\n"
-	"       tcpwarden --version | --help\n"
-	"\n"
-	"  -c, --config FILE   the config file (" DEFAULT_CONFIG ")\n"
-	"\n"
-	"Manual pages: tcpwarden(8), tcpwarden.conf(5), tcpwardenctl(1), tcpwarden-hooks(7).\n";
+const char options_usage[] = "usage: tcpwarden [-c FILE]                        run the service\n"
+			     "       tcpwarden --check [FILE]                   check the config file, change nothing\n"
+			     "       tcpwarden --version | --help\n"
+			     "\n"
+			     "  -c, --config FILE   the config file (" DEFAULT_CONFIG ")\n"
+			     "\n"
+			     "Manual pages: tcpwarden(8), tcpwarden.conf(5), tcpwardenctl(1), tcpwarden-hooks(7).\n";
 
 int options_parse(struct options *ret, int argc, char **argv, char error[256])
 {

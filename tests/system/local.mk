@@ -14,16 +14,22 @@ EXTRA_DIST += \
 	tests/system/systemd_lab.py \
 	tests/system/test_bench.py \
 	tests/system/test_control.py \
+	tests/system/test_control_abuse.py \
+	tests/system/test_disk.py \
 	tests/system/test_ends.py \
+	tests/system/test_exactly_once.py \
+	tests/system/test_hook_abuse.py \
 	tests/system/test_hooks.py \
 	tests/system/test_kill_holder.py \
 	tests/system/test_kill_relay.py \
 	tests/system/test_kill_steward.py \
 	tests/system/test_kill_supervisor.py \
+	tests/system/test_manual.py \
 	tests/system/test_mixed_10000.py \
 	tests/system/test_real.py \
 	tests/system/test_relay.py \
 	tests/system/test_reload.py \
+	tests/system/test_reload_storm.py \
 	tests/system/test_second_start.py \
 	tests/system/test_shutdown.py \
 	tests/system/test_slice.py \

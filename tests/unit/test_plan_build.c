@@ -291,8 +291,9 @@ static void reloads_do_not_use_up_numbers(void **state)
 
 		snprintf(name, sizeof name, "s%u", i);
 		snprintf(address, sizeof address, "127.0.0.%u:%u", i % 200 + 1, i + 1);
-		snprintf(text, sizeof text, "services: ( { name = \"%s\"; listen = \"*:%u\"; backends = [ \"%s\", \"127.0.0.1:65000\" ]; } );",
-			name, i + 1, address);
+		snprintf(text, sizeof text,
+			"services: ( { name = \"%s\"; listen = \"*:%u\"; backends = [ \"%s\", \"127.0.0.1:65000\" ]; } );", name,
+			i + 1, address);
 		c = parsed(text);
 		assert_int_equal(plan_ids_service(b->ids, name, &id), 0);
 		assert_true(i == 0 || id != first[PLAN_ID_SERVICE]); /* the first has a session all the while */

@@ -79,8 +79,8 @@ void database_close(struct database *database)
 	database->put = database->remove = database->fence = NULL;
 }
 
-/* The main file is kept larger than it must be, from the start. So what the log holds finds room in it when the disk is full, and the
- * log, which may be all that fills that disk, can begin anew. */
+/* The main file is kept larger than it must be, from the start. So what the log holds finds room in it when the disk is full, and
+ * the log, which may be all that fills that disk, can begin anew. */
 static void reserve(struct database *database)
 {
 	int growth = GROWTH;

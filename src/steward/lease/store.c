@@ -193,8 +193,8 @@ int store_open(struct store **ret, uv_loop_t *loop, const char *state_directory,
 		snprintf(error, MESSAGE_TEXT_SIZE, "%.60s/leases.db: %.180s", state_directory,
 			r == -ENAMETOOLONG ? "the path is too long"
 			: r == -EBUSY      ? "another process has it open (an older tcpwarden, or sqlite3?)"
-			: r == -EACCES     ? "Permission denied (give it to the user that tcpwarden runs as: chown USER leases.db*)"
-					   : store->database.text);
+			: r == -EACCES ? "Permission denied (give it to the user that tcpwarden runs as: chown USER leases.db*)"
+				       : store->database.text);
 		free(store);
 		return r;
 	}

@@ -21,8 +21,8 @@ int plan_ids_seed(struct plan_ids *ids, const struct plan *plan);
 /* A ledger lists this listener. 0, -ENOMEM, or -EEXIST: that address has another number already (both stay burnt). */
 int plan_ids_seed_listener(struct plan_ids *ids, const char *address, uint32_t id);
 
-/* A session, or a count, of a predecessor's time refers to this number, whose name nobody knows any more: it is given to no one until
- * plan_ids_sweep sets it free. 0 (also for a number that is none, or has a name) or -ENOMEM. */
+/* A session, or a count, of a predecessor's time refers to this number, whose name nobody knows any more: it is given to no one
+ * until plan_ids_sweep sets it free. 0 (also for a number that is none, or has a name) or -ENOMEM. */
 int plan_ids_reserve(struct plan_ids *ids, enum plan_id_kind kind, uint32_t id);
 
 /* The number, given now if there was none. 0 and *ret; -ENOMEM; -ENOSPC: all are in use. */

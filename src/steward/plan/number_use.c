@@ -57,7 +57,8 @@ int number_use_collect(struct number_use *ret, const struct ledger_view *view, c
 
 	memset(ret, 0, sizeof *ret);
 	for (uint32_t i = 0; i < view->relays; i++) {
-		int slots = view->of[i] ? collect_slots(ret, view->of[i]) : 0, events = view->of[i] ? collect_events(ret, view->of[i]) : 0;
+		int slots = view->of[i] ? collect_slots(ret, view->of[i]) : 0,
+		    events = view->of[i] ? collect_events(ret, view->of[i]) : 0;
 
 		if (slots < 0 || events < 0)
 			r = -EAGAIN;

@@ -12,7 +12,8 @@ struct number_use {
 	bool service[CENSUS_SERVICES], backend[CENSUS_BACKENDS];
 };
 
-/* 0, or -EAGAIN: a record is half written (its relay died in it), so that what it refers to cannot be told now; *ret has the rest. */
+/* 0, or -EAGAIN: a record is half written (its relay died in it), so that what it refers to cannot be told now; *ret has the
+ * rest. */
 int number_use_collect(struct number_use *ret, const struct ledger_view *view, const struct census *census);
 
 /* For plan_ids_sweep; context: a struct number_use. */
