@@ -36,6 +36,9 @@ static void has_the_documented_defaults(void **state)
 	assert_string_equal(c->settings.user_relay, "tcpwarden-relay");
 	assert_string_equal(c->settings.user_status, "tcpwarden-status");
 	assert_string_equal(c->settings.state_directory, TCPWARDEN_STATEDIR "/tcpwarden");
+	/* Nothing of a service's defaults has been stored over it. */
+	for (size_t i = strlen(c->settings.state_directory); i < sizeof c->settings.state_directory; i++)
+		assert_int_equal(c->settings.state_directory[i], 0);
 	assert_string_equal(c->control_socket, TCPWARDEN_RUNSTATEDIR "/tcpwarden/control.sock");
 	assert_null(c->control_group);
 	assert_int_equal(c->control_mode, 0660);

@@ -22,7 +22,7 @@ static bool find_elsewhere(const struct setting *group, const char *name, const 
 			snprintf(ret, size, "%s", path);
 			return true;
 		}
-		if (s->settings && strcmp(s->name, "defaults") != 0 && find_elsewhere(s->settings, name, path, ret, size))
+		if (s->settings && s->kind != SETTING_DEFAULTS && find_elsewhere(s->settings, name, path, ret, size))
 			return true;
 	}
 	return false;
@@ -170,13 +170,12 @@ static void read_one(struct reader *r, const char *path, const struct setting *s
 		read_keepalive(r, path, s, value, into);
 		return;
 	case SETTING_GROUP:
-		if (strcmp(s->name, "defaults") == 0)
-			return; /* read with the services */
 		if (config_setting_type(value) != CONFIG_TYPE_GROUP)
 			reader_complain_type(r, path, s, value);
 		else
 			read_group(r, path, s->name, s->settings, value, (char *)into + s->offset);
 		return;
+	case SETTING_DEFAULTS:
 	case SETTING_SERVICES:
 		return; /* read when everything else has been */
 	}

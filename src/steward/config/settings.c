@@ -39,7 +39,7 @@ static const struct setting settings_keepalive[] = {
 	{"linger", SETTING_WORD, FIELD(side_policy, linger), .words = words_linger, .value = "deliver",                          \
 		.meaning = "how this side's socket is closed at an orderly end"},                                                \
 		{"linger_timeout", SETTING_MS, FIELD(side_policy, linger_timeout_ms), .low = 1, .high = DAYS_24, .value = "30s", \
-			.meaning = "how long delivery may go on without progress once the session has ended"},                                     \
+			.meaning = "how long delivery may go on without progress once the session has ended"},                   \
 		{"keepalive", SETTING_KEEPALIVE, .settings = settings_keepalive, .example = "false",                             \
 			.meaning = "probes on an idle connection; false: none"},                                                 \
 		{"user_timeout", SETTING_MS, FIELD(side_policy, user_timeout_ms), .low = 1, .high = DAYS_24, .off = true,        \
@@ -190,7 +190,7 @@ const struct setting settings_top[] = {
 		.meaning = "how long the roles go on without a supervisor"},
 	{"limits", SETTING_GROUP, .settings = settings_limits, .meaning = "how much the daemon takes on"},
 	{"log", SETTING_GROUP, .settings = settings_log, .meaning = "what is told, and how"},
-	{"defaults", SETTING_GROUP, .settings = settings_service, .meaning = "what services have that do not say otherwise"},
+	{"defaults", SETTING_DEFAULTS, .settings = settings_service, .meaning = "what services have that do not say otherwise"},
 	{"services", SETTING_SERVICES, .settings = settings_service, .value = "", .meaning = "what is served"},
 	{.name = NULL},
 };
@@ -294,6 +294,7 @@ void setting_describe(const struct setting *setting, char *text, size_t size)
 		snprintf(text, size, "a group { idle; interval; count; }, or false");
 		return;
 	case SETTING_GROUP:
+	case SETTING_DEFAULTS:
 		snprintf(text, size, "a group { ... }");
 		return;
 	case SETTING_SERVICES:
@@ -306,17 +307,15 @@ static void print_group(FILE *to, const char *prefix, const struct setting *grou
 {
 	char path[128], what[200];
 	const char *value;
-	bool defaults;
 
 	for (const struct setting *s = group; s->name; s++) {
 		snprintf(path, sizeof path, "%s%s%s", prefix, prefix[0] ? "." : "", s->name);
 		setting_describe(s, what, sizeof what);
 		value = !s->value ? "-" : s->value[0] != '\0' ? s->value : "(must be given)";
-		/* What may stand in defaults is listed once, where it belongs. */
-		defaults = strcmp(path, "defaults") == 0;
-		if (s->kind != SETTING_GROUP || defaults)
+		if (s->kind != SETTING_GROUP)
 			fprintf(to, "%s\t%s\t%s\t%s\n", path, what, value, s->meaning);
-		if (s->settings && !defaults)
+		/* What may stand in defaults is listed once, where it belongs. */
+		if (s->settings && s->kind != SETTING_DEFAULTS)
 			print_group(to, path, s->settings);
 	}
 }

@@ -27,6 +27,7 @@ enum setting_kind {
 	SETTING_NAME,
 	SETTING_KEEPALIVE, /* a group, or false */
 	SETTING_GROUP,     /* settings in settings */
+	SETTING_DEFAULTS,  /* a group that is stored into each service, not into what the others of its group are */
 	SETTING_SERVICES,  /* a list of groups */
 };
 

@@ -201,6 +201,7 @@ int value_store(const struct setting *s, const char *text, void *into, char why[
 	case SETTING_NAME:
 	case SETTING_KEEPALIVE:
 	case SETTING_GROUP:
+	case SETTING_DEFAULTS:
 	case SETTING_SERVICES:
 		break;
 	}
