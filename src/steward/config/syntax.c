@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { DEEPEST = 32, SHOWN = 72, NAMES = 64 };
+enum { DEEPEST = 32, SHOWN = 72, NAMES = 64, SETTINGS_MAX = 256, ELEMENTS_MAX = 5000 };
 
 /* Names seen in one group, for the sake of a duplicate. They live on the stack of the walk; no group has more settings than
  * fit. */
@@ -29,6 +29,7 @@ struct walk {
 	struct token spread; /* the first string with a line end in it: most likely a forgotten quote */
 	unsigned depth;
 	bool failed;
+	bool too_many; /* and that is why */
 	struct syntax_fault *fault;
 };
 
@@ -164,6 +165,14 @@ static void lost_setting(struct walk *w, const char *closing, unsigned opened)
 		fail(w, t->line, NULL, "\"%.*s\" cannot stand here (name = value;)", shown_length(t), t->start);
 }
 
+/* libconfig looks at all settings of a group for each new one, and so do the readers for elements of lists: what has far more of
+ * them than makes sense is never shown to it, or a steward that is given the wrong file would seem to hang. */
+static void too_many(struct walk *w, unsigned line, const char *of_what, int most)
+{
+	fail(w, line, NULL, "more than %d %s (is this a config of tcpwarden?)", most, of_what);
+	w->too_many = true;
+}
+
 static void note_name(struct walk *w, struct seen *seen)
 {
 	const struct token *name = &w->now;
@@ -200,9 +209,12 @@ static void setting(struct walk *w, struct seen *seen)
 static void settings(struct walk *w, const char *closing, unsigned opened)
 {
 	struct seen seen = {.count = 0};
+	unsigned count = 0;
 
 	while (!w->failed && !(*closing ? is(w, *closing) : w->now.kind == TOKEN_END)) {
-		if (w->now.kind == TOKEN_NAME)
+		if (++count > SETTINGS_MAX)
+			too_many(w, opened, "settings in one group", SETTINGS_MAX);
+		else if (w->now.kind == TOKEN_NAME)
 			setting(w, &seen);
 		else
 			lost_setting(w, closing, opened);
@@ -224,7 +236,11 @@ static void elements(struct walk *w, const char *closing, bool scalar, unsigned 
 
 	if (is(w, *closing))
 		return;
-	for (;;) {
+	for (unsigned count = 1;; count++) {
+		if (count > ELEMENTS_MAX) {
+			too_many(w, opened, "elements in one list", ELEMENTS_MAX);
+			return;
+		}
 		w->name = name;
 		value(w, scalar);
 		if (w->failed || is(w, *closing))
@@ -339,6 +355,10 @@ bool syntax_trap(const char *text, size_t length, struct syntax_fault *ret)
 		fail(&w, line, NULL, "a zero byte (is this a text file?)");
 		return true;
 	}
+	if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+		fail(&w, 1, NULL, "a byte order mark at the start of the file (save it as UTF-8 without one)");
+		return true;
+	}
 	scanner_init(&w.scanner, text, length);
 	/* libconfig takes the end of the file for the end of a comment, and of a text. */
 	do {
@@ -359,5 +379,5 @@ bool syntax_trap(const char *text, size_t length, struct syntax_fault *ret)
 	/* libconfig loses the memory of a text that stands where none may stand: it must not see one. */
 	w = (struct walk){.text = text, .length = length, .fault = ret};
 	walk(&w);
-	return w.failed && w.now.kind == TOKEN_STRING;
+	return w.failed && (w.too_many || w.now.kind == TOKEN_STRING);
 }
