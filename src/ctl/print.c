@@ -117,8 +117,9 @@ void print_status(json_t *o)
 		printf("log       %" JSON_INTEGER_FORMAT " session starts and ends, and %" JSON_INTEGER_FORMAT " lines were lost\n",
 			number(o, "events_lost"), number(o, "log_lines_dropped"));
 	json_array_foreach(json_object_get(o, "relays"), i, relay)
-		printf("relay %-3" JSON_INTEGER_FORMAT " %s, process %" JSON_INTEGER_FORMAT ", started %" JSON_INTEGER_FORMAT " times%s\n",
+		printf("relay %-3" JSON_INTEGER_FORMAT " %s, process %" JSON_INTEGER_FORMAT ", started %" JSON_INTEGER_FORMAT " time%s%s\n",
 			number(relay, "relay"), text(relay, "state", c), number(relay, "pid"), number(relay, "starts"),
+			number(relay, "starts") == 1 ? "" : "s",
 			json_is_true(json_object_get(relay, "has_plan")) ? "" : ", has not taken the plan yet");
 	print_services(json_object_get(o, "services"));
 }
