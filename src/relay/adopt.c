@@ -72,7 +72,7 @@ static bool is_fresh_client(struct relay *relay, int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0 || listening || socket_is_armed(fd) || !door_of(relay, fd))
 		return false;
-	if (books_read(fd, false, &books) < 0)
+	if (books_read(fd, 0, &books) < 0)
 		return socket_family(fd) == AF_UNIX;
 	return (books.state == ESTABLISHED || books.state == CLOSE_WAIT) && books.taken == 0 && books.given == 0;
 }

@@ -31,7 +31,7 @@ int books_unread(int fd)
 /* rcv_nxt - copied_seq with a FIN counted, from the control message of an empty peek; -errno. */
 static int hint(int fd)
 {
-	int one = 1, zero = 0, value = 0, error;
+	int one = 1, value = 0, error;
 	union {
 		char bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
@@ -43,7 +43,6 @@ static int hint(int fd)
 		return -errno;
 	n = recvmsg(fd, &msg, MSG_PEEK | MSG_DONTWAIT);
 	error = n < 0 ? errno : 0;
-	setsockopt(fd, IPPROTO_TCP, TCP_INQ, &zero, sizeof zero);
 	if (error)
 		return -error;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c))
@@ -78,7 +77,15 @@ static int info(int fd, struct tcp_info *ret)
 	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, ret, &length) < 0 ? -errno : 0;
 }
 
-int books_read(int fd, bool shut, struct books *ret)
+int books_state(int fd)
+{
+	struct tcp_info now;
+	int r = info(fd, &now);
+
+	return r < 0 ? r : now.tcpi_state;
+}
+
+int books_read(int fd, unsigned known, struct books *ret)
 {
 	struct tcp_info a, b;
 	int unread, unacknowledged, error = 0, r;
@@ -89,7 +96,7 @@ int books_read(int fd, bool shut, struct books *ret)
 		r = info(fd, &a);
 		if (r < 0)
 			return r;
-		fin_in = fin_received(fd, a.tcpi_state, &error);
+		fin_in = (known & BOOKS_FINISHED) || fin_received(fd, a.tcpi_state, &error);
 		unread = count(fd, SIOCINQ);
 		unacknowledged = count(fd, SIOCOUTQ);
 		r = info(fd, &b);
@@ -107,7 +114,7 @@ int books_read(int fd, bool shut, struct books *ret)
 		fin_out = true;
 		break;
 	case CLOSE:
-		fin_out = shut;
+		fin_out = known & BOOKS_SHUT;
 		break;
 	default: /* a number from the kernel, not an enum of ours */
 		fin_out = false;

@@ -16,9 +16,14 @@ struct books {
 	int error;        /* the errno that the socket told while being asked, or 0: it tells it once, keep it */
 };
 
-/* shut: we did SHUT_WR; needed only once the state is CLOSE, which no longer tells.
- * 0 or -errno (-EOPNOTSUPP: not TCP). tcp(7) TCP_INFO, SIOCINQ, SIOCOUTQ; net/ipv4/tcp.c tcp_inq_hint, tcp_ioctl. */
-int books_read(int fd, bool shut, struct books *ret);
+/* What the caller knows, and the state CLOSE no longer tells or not for nothing: we did SHUT_WR; the peer's FIN was seen. */
+enum { BOOKS_SHUT = 1, BOOKS_FINISHED = 2 };
+
+/* known: of these two. 0 or -errno (-EOPNOTSUPP: not TCP). tcp(7) TCP_INFO, SIOCINQ, SIOCOUTQ; net/ipv4/tcp.c tcp_inq_hint, tcp_ioctl. */
+int books_read(int fd, unsigned known, struct books *ret);
+
+/* The state alone, or -errno. */
+int books_state(int fd);
 
 /* The peer ended its stream by a FIN that is in the books. What recv says is not enough: after a reset whose errno was told
  * to someone else it says 0, as at a clean end. For a socket that is not TCP, recv's word is all there is: true. *error as in books. */

@@ -341,7 +341,7 @@ void connect_adopt(struct relay *relay, struct session *session)
 void connect_check(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
-	int fd = slot->fd[SIDE_BACKEND], error = 0;
+	int fd = slot->fd[SIDE_BACKEND], error = 0, state;
 	socklen_t length = sizeof error;
 	struct books books;
 
@@ -352,7 +352,8 @@ void connect_check(struct relay *relay, struct session *session)
 			connect_start(relay, session);
 		return;
 	}
-	if (books_read(fd, false, &books) < 0) { /* a unix socket is connected at once or not at all */
+	state = books_state(fd);
+	if (state < 0) { /* a unix socket is connected at once or not at all */
 		if (is_connected(fd))
 			connected(relay, session);
 		else if (slot->deadline_ms && relay->now_ms >= slot->deadline_ms)
@@ -361,12 +362,12 @@ void connect_check(struct relay *relay, struct session *session)
 			same_again(relay, session);
 		return;
 	}
-	if (books.state == SYN_SENT) {
+	if (state == SYN_SENT) {
 		if (relay->now_ms >= slot->deadline_ms)
 			failed(relay, session, ETIMEDOUT);
 		return;
 	}
-	if (books.state == CLOSE) {
+	if (state == CLOSE && books_read(fd, 0, &books) == 0) {
 		error = books.error;
 		if (!error)
 			getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);

@@ -46,14 +46,12 @@ static bool is_late(const struct relay *relay, const struct session *session, en
 	return relay->now_ms >= late_at_ms(&relay->ledger.slots[session->index], session, s);
 }
 
-static void note_progress(struct relay *relay, struct session *session, enum side s)
+/* books: NULL for a unix socket, here and below. */
+static void note_progress(struct relay *relay, struct session *session, enum side s, const struct books *books)
 {
 	struct slot *slot = session_slot(relay, session);
-	struct books books;
-	uint64_t acked = atomic_load_explicit(&slot->moved[other_side(s)], memory_order_relaxed); /* for a unix socket */
+	uint64_t acked = books ? (uint64_t)books->acked : atomic_load_explicit(&slot->moved[other_side(s)], memory_order_relaxed);
 
-	if (session_books(slot, s, &books) == 0)
-		acked = (uint64_t)books.acked;
 	if (acked <= session->acked[s])
 		return;
 	session->acked[s] = acked;
@@ -171,7 +169,7 @@ static bool say_why(struct relay *relay, struct session *session, const char *te
 	int fd = slot->fd[SIDE_CLIENT];
 	struct books books;
 
-	if (books_read(fd, false, &books) == 0) {
+	if (books_read(fd, 0, &books) == 0) {
 		if (books.given > 0) /* a predecessor said it */
 			return false;
 	} else if (flow_say(relay, session, SIDE_BACKEND, text, length) == 0) {
@@ -217,26 +215,26 @@ void ending_now(struct relay *relay, struct session *session)
 }
 
 /* The socket's last account, then it goes. Orderly: without the reset that it is armed with. */
-static void let_go(struct relay *relay, struct session *session, enum side s, bool orderly)
+static void let_go(struct relay *relay, struct session *session, enum side s, const struct books *books, bool orderly)
 {
 	struct slot *slot = session_slot(relay, session);
 	enum side other = other_side(s);
 	int fd = slot->fd[s];
-	struct books books;
+	struct books last;
 
-	bool tcp = session_books(slot, s, &books) == 0;
+	if (books && books->state != CLOSE && session_books(slot, s, &last) == 0) /* it may still have moved */
+		books = &last;
+	if (books) {
+		int64_t acked = books->acked - slot->given_base[s];
 
-	if (tcp) {
-		int64_t acked = books.acked - slot->given_base[s];
-
-		slot->received[s] = (uint64_t)books.received;
+		slot->received[s] = (uint64_t)books->received;
 		slot->acked[s] = acked > 0 ? (uint64_t)acked : 0;
-	} else { /* a unix socket: what it was given, it has */
+	} else { /* what it was given, it has */
 		slot->received[s] = atomic_load_explicit(&slot->moved[s], memory_order_relaxed) + session->in_pipe[s] + (uint64_t)books_unread(fd);
 		slot->acked[s] = atomic_load_explicit(&slot->moved[other], memory_order_relaxed);
 	}
 	/* For a unix socket it is but a mark, by which a successor tells that this is no new client. */
-	if (orderly && tcp)
+	if (orderly && books)
 		socket_disarm_reset(fd);
 	kill_point();
 	slot->fd[s] = -1;
@@ -282,61 +280,62 @@ static void note_failure(struct slot *slot, enum side s, int error)
 	session_note_reason(slot, s == SIDE_CLIENT ? WHO_CLIENT : WHO_BACKEND, how_of_error(error), OPERATION_SEND, error);
 }
 
-static void deliver(struct relay *relay, struct session *session, enum side s)
+static void deliver(struct relay *relay, struct session *session, enum side s, const struct books *books)
 {
 	struct slot *slot = session_slot(relay, session);
 	enum side other = other_side(s);
 	int fd = slot->fd[s];
 	bool peer_ended = slot->flow[s] == FLOW_SHUT;
-	struct books books;
+	struct books now;
 	int error = 0;
 
 	if (slot->flow[other] != FLOW_SHUT) {
+		/* Should we die in between, adoption says it. */
 		slot->flow[other] = FLOW_SHUT;
 		kill_point();
+		shutdown(fd, SHUT_WR);
+		if (books && session_books(slot, s, &now) == 0)
+			books = &now;
 	}
-	shutdown(fd, SHUT_WR); /* again does no harm, and a predecessor may not have come to it */
 	if (slot->flow[s] == FLOW_CUT)
 		peer_ended = drop_input(relay, session, s, &error);
-	if (session_books(slot, s, &books) < 0) { /* a unix socket: what it was given, its peer has */
+	if (!books) { /* what it was given, its peer has */
 		if (peer_ended || is_late(relay, session, s))
-			let_go(relay, session, s, true);
-	} else if (books.state == CLOSE || (books.fin_acked && peer_ended)) {
-		if (!books.fin_acked)
+			let_go(relay, session, s, books, true);
+	} else if (books->state == CLOSE || (books->fin_acked && peer_ended)) {
+		if (!books->fin_acked)
 			note_failure(slot, s, error);
-		let_go(relay, session, s, true);
+		let_go(relay, session, s, books, true);
 	} else if (slot->policy.side[s].linger == LINGER_BACKGROUND && peer_ended) {
 		bound_background(fd, slot->policy.side[s].linger_timeout_ms);
-		let_go(relay, session, s, true);
+		let_go(relay, session, s, books, true);
 	} else if (is_late(relay, session, s)) {
-		let_go(relay, session, s, books_unacknowledged(fd) == 0 && !session->input_cut[s]);
+		let_go(relay, session, s, books, books_unacknowledged(fd) == 0 && !session->input_cut[s]);
 	}
 }
 
-static void run_side(struct relay *relay, struct session *session, enum side s)
+static void run_side(struct relay *relay, struct session *session, enum side s, const struct books *books)
 {
 	struct slot *slot = session_slot(relay, session);
 	enum side other = other_side(s);
 	bool late = is_late(relay, session, s), more = slot->flow[other] == FLOW_DRAINING;
-	struct books books;
 
 	switch ((enum side_ending)slot->ending[s]) {
 	case ENDING_NONE:
 	case ENDING_NOW:
 		/* What this side sent may still be on its way into the other, which takes the time that it takes. */
 		if (slot->flow[s] != FLOW_DRAINING || is_late(relay, session, other))
-			let_go(relay, session, s, false);
+			let_go(relay, session, s, books, false);
 		break;
 	case ENDING_RESET:
-		if (late || (!more && (session_books(slot, s, &books) < 0 || books.state == CLOSE ||
-					      books_unacknowledged(slot->fd[s]) == 0)))
-			let_go(relay, session, s, false);
+		if (late || (!more && (!books || books->state == CLOSE || books_unacknowledged(slot->fd[s]) == 0)))
+			let_go(relay, session, s, books, false);
 		break;
 	case ENDING_DELIVER:
 		if (late && more)
-			let_go(relay, session, s, false);
+			let_go(relay, session, s, books, false);
 		else if (!more)
-			deliver(relay, session, s);
+			deliver(relay, session, s, books);
 		break;
 	}
 }
@@ -344,6 +343,7 @@ static void run_side(struct relay *relay, struct session *session, enum side s)
 void ending_run(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
+	struct books books[SIDES], *of[SIDES] = {NULL, NULL};
 	uint64_t due_ms;
 	bool again = false;
 
@@ -357,12 +357,15 @@ void ending_run(struct relay *relay, struct session *session)
 				again |= flow_pump(relay, session, s);
 		}
 	}
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
+		if (slot->fd[s] < 0)
+			continue;
+		of[s] = session_books(slot, s, &books[s]) == 0 ? &books[s] : NULL;
+		note_progress(relay, session, s, of[s]);
+	}
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
 		if (slot->fd[s] >= 0)
-			note_progress(relay, session, s);
-	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
-		if (slot->fd[s] >= 0)
-			run_side(relay, session, s);
+			run_side(relay, session, s, of[s]);
 	if (slot->fd[SIDE_CLIENT] < 0 && slot->fd[SIDE_BACKEND] < 0) {
 		session_finish(relay, session);
 		return;

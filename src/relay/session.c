@@ -149,7 +149,8 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 
 int session_books(struct slot *slot, enum side s, struct books *ret)
 {
-	int r = books_read(slot->fd[s], slot->flow[other_side(s)] == FLOW_SHUT, ret);
+	unsigned known = (slot->flow[other_side(s)] == FLOW_SHUT ? BOOKS_SHUT : 0) | (slot->side_end[s] == SIDE_FINISHED ? BOOKS_FINISHED : 0);
+	int r = books_read(slot->fd[s], known, ret);
 
 	if (r == 0 && ret->error && !slot->side_error[s])
 		slot->side_error[s] = ret->error;
@@ -181,6 +182,8 @@ static void watch_waiting_client(struct relay *relay, struct session *session)
 	int fd = slot->fd[SIDE_CLIENT];
 	struct books books;
 
+	if (!(session->events[SIDE_CLIENT] & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)))
+		return;
 	if (socket_family(fd) == AF_UNIX) {
 		/* POLLHUP is the peer's close: no answer is wanted any more. What it said before is, as before a FIN. */
 		if (!has_hung_up(fd) || books_unread(fd) > 0)
@@ -204,7 +207,7 @@ static bool peer_failed(struct relay *relay, struct session *session, enum side 
 	bool shut = slot->flow[other_side(s)] == FLOW_SHUT;
 	struct books books;
 
-	if (!(session->events[s] & (EPOLLHUP | EPOLLERR)) || session_books(slot, s, &books) < 0)
+	if (!(session->events[s] & (EPOLLHUP | EPOLLERR)) || (shut && slot->side_end[s] == SIDE_FINISHED) || session_books(slot, s, &books) < 0)
 		return false;
 	/* CLOSE comes after both FINs, or else by a failure. */
 	if (books.state != 7 || (books.fin_received && shut))

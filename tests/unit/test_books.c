@@ -134,7 +134,7 @@ static void a_reset_after_both_fins_keeps_the_first_word(void **state)
 	readable(peer.fd);
 	assert_int_equal(recv(peer.fd, bytes, 10, 0), 0);
 	/* Both FINs are exchanged: the state is CLOSE, with bytes unread. */
-	assert_int_equal(books_read(ours.fd, true, &b), 0);
+	assert_int_equal(books_read(ours.fd, BOOKS_SHUT, &b), 0);
 	assert_true(b.fin_received);
 	assert_true(b.fin_acked);
 	assert_int_equal(b.received, 1000);
@@ -160,7 +160,7 @@ static void what_was_not_acknowledged_is_known_after_a_reset(void **state)
 	socket_arm_reset(peer.fd);
 	close(peer.fd);
 	readable(ours.fd);
-	assert_int_equal(books_read(ours.fd, false, &b), 0);
+	assert_int_equal(books_read(ours.fd, 0, &b), 0);
 	assert_int_equal(b.given - 1, wrote);
 	assert_true(b.acked - 1 < wrote);
 	assert_int_equal(b.state, 7);
