@@ -73,11 +73,11 @@ def test_killed_at_every_step(through, load, scratch, listens, connects, hooked)
     if connects == "unix":
         os.chmod(server.address.removeprefix("unix:"), 0o777)
     warden = through(server.address, hooked=hooked, listen=f"unix:{scratch}/front" if listens == "unix" else None,
-                     daemon={"kill_points": True, "environment": {"TCPWARDEN_KILL_ONE_IN": "400"}})
+                     daemon={"kill_points": True, "environment": {"TCPWARDEN_KILL_ONE_IN": "200"}})
     warden.expect_deaths("relay")
     # What a unix socket cannot say is a reset.
     kinds = "fin=4,ask=2,late=2,client_rst,backend_rst" if (listens, connects) == ("tcp", "tcp") else "fin=4,ask=2,late=2"
-    count = 100
+    count = 150
     load.client(warden.address, connections=count, parallel=20, up="0:300000", down="0:300000", deadline=100, kinds=kinds).wait()
     server.stop()
     assert len(warden.log.matching("relay.*signal 9")) >= 10
