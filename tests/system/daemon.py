@@ -193,9 +193,12 @@ class Daemon:
 
     def cut_power(self):
         """All its processes die at once: stopped first, so that none sees another one's death and acts on it."""
-        while left := [p for p in self.tree() if p.state != "T"]:
+        sent = set()
+        # One that waits in vfork(2) for a child that was stopped stays in D, and does nothing more, either.
+        while left := [p for p in self.tree() if p.state != "T" and not (p.state == "D" and p in sent)]:
             for p in left:
                 p.kill(signal.SIGSTOP)
+                sent.add(p)
         for p in self.tree():
             p.kill()
         self.popen.wait()
