@@ -1,5 +1,5 @@
-/* load: traffic for bench/run, as a backend and as its clients. Not a checker of anything (that is tests/load): as little work for
- * each byte as possible, so that what stands between is what is measured.
+/* load: traffic for bench/run, as a backend and as its clients. Not a checker of anything (that is tests/load): as little work
+ * for each byte as possible, so that what stands between is what is measured.
  *
  *   load backend PORT                   until SIGTERM
  *   load requests PORT PARALLEL COUNT   64 bytes there and back, COUNT times in all

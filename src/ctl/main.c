@@ -56,7 +56,8 @@ static int finish(json_t *answer, const struct command *command, bool json)
 
 	if (json)
 		return ok ? EXIT_SUCCESS : EXIT_FAILURE;
-	json_array_foreach(lines, i, line) fprintf(stderr, "%s%s\n", ok ? "warning: " : "", json_string_value(line));
+	json_array_foreach (lines, i, line)
+		fprintf(stderr, "%s%s\n", ok ? "warning: " : "", json_string_value(line));
 	if (!ok)
 		fprintf(stderr, "tcpwardenctl: %s\n", error ? error : "refused");
 	else if (strcmp(command->name, "status") == 0)

@@ -51,17 +51,18 @@ static const char *age(json_int_t ms, char buffer[16])
 
 void print_session_head(void)
 {
-	printf("%-16s %-16s %-10s %-24s %-24s %9s %9s %8s  %s\n", "ID", "SERVICE", "STATE", "CLIENT", "BACKEND", "TO BACK", "TO CLIENT", "AGE",
-		"LEASE");
+	printf("%-16s %-16s %-10s %-24s %-24s %9s %9s %8s  %s\n", "ID", "SERVICE", "STATE", "CLIENT", "BACKEND", "TO BACK",
+		"TO CLIENT", "AGE", "LEASE");
 }
 
 void print_session(json_t *o)
 {
 	char id[256], service[256], state[256], client[256], backend[256], lease[256], a[16], b[16], c[16];
 
-	printf("%-16s %-16s %-10s %-24s %-24s %9s %9s %8s  %s\n", text(o, "id", id), text(o, "service", service), text(o, "state", state),
-		text(o, "client", client), text(o, "backend", backend), size(number(o, "bytes_to_backend"), a),
-		size(number(o, "bytes_to_client"), b), age(number(o, "age_ms"), c), text(o, "lease", lease));
+	printf("%-16s %-16s %-10s %-24s %-24s %9s %9s %8s  %s\n", text(o, "id", id), text(o, "service", service),
+		text(o, "state", state), text(o, "client", client), text(o, "backend", backend),
+		size(number(o, "bytes_to_backend"), a), size(number(o, "bytes_to_client"), b), age(number(o, "age_ms"), c),
+		text(o, "lease", lease));
 }
 
 static void print_services(json_t *services)
@@ -70,7 +71,7 @@ static void print_services(json_t *services)
 	json_t *service, *item;
 
 	printf("\n%-20s %9s %9s  %s\n", "SERVICE", "SESSIONS", "LIMIT", "LISTEN");
-	json_array_foreach(services, i, service) {
+	json_array_foreach (services, i, service) {
 		json_t *listen = json_object_get(service, "listen");
 		json_int_t limit = number(service, "limit");
 		char name[256], value[256], count[24] = "-";
@@ -78,14 +79,14 @@ static void print_services(json_t *services)
 		if (limit > 0)
 			snprintf(count, sizeof count, "%" JSON_INTEGER_FORMAT, limit);
 		printf("%-20s %9" JSON_INTEGER_FORMAT " %9s ", text(service, "name", name), number(service, "sessions"), count);
-		json_array_foreach(listen, k, item) {
+		json_array_foreach (listen, k, item) {
 			const char *address = json_string_value(item);
 
 			escape_text(value, sizeof value, address ? address : "-", address ? strlen(address) : 1);
 			printf(" %s", value);
 		}
 		printf("\n");
-		json_array_foreach(json_object_get(service, "backends"), k, item) {
+		json_array_foreach (json_object_get(service, "backends"), k, item) {
 			printf("  -> %-15s %9" JSON_INTEGER_FORMAT "%s\n", text(item, "address", value), number(item, "sessions"),
 				number(item, "addresses") > 0 ? "" : "            its name does not resolve");
 		}
@@ -101,10 +102,11 @@ void print_status(json_t *o)
 	printf("tcpwarden %s is %s\n", text(o, "version", a), text(o, "state", b));
 	printf("config    %s, in force since %s", text(config, "file", a), text(config, "loaded", b));
 	if (number(config, "loads") > 1)
-		printf(", reloaded %" JSON_INTEGER_FORMAT " time%s", number(config, "loads") - 1, number(config, "loads") > 2 ? "s" : "");
-	printf("%s\n",
-		strcmp(text(config, "content", b), "same") == 0 ? "" : strcmp(b, "differs") == 0
-			? "; the file has changed since: `tcpwardenctl reload` brings it into force" : "; the file cannot be read now");
+		printf(", reloaded %" JSON_INTEGER_FORMAT " time%s", number(config, "loads") - 1,
+			number(config, "loads") > 2 ? "s" : "");
+	printf("%s\n", strcmp(text(config, "content", b), "same") == 0 ? ""
+		       : strcmp(b, "differs") == 0 ? "; the file has changed since: `tcpwardenctl reload` brings it into force"
+						   : "; the file cannot be read now");
 	printf("sessions  %" JSON_INTEGER_FORMAT "\n", number(o, "sessions"));
 	printf("leases    %" JSON_INTEGER_FORMAT " held, %" JSON_INTEGER_FORMAT " being acquired, %" JSON_INTEGER_FORMAT
 	       " being released, %" JSON_INTEGER_FORMAT " whose release keeps failing\n",
@@ -112,12 +114,15 @@ void print_status(json_t *o)
 	if (!json_is_true(json_object_get(o, "separated")))
 		printf("users     roles are not separated: all run as one user\n");
 	if (number(o, "listeners_failed") > 0)
-		printf("listen    %" JSON_INTEGER_FORMAT " sockets could not be opened; they are tried again, the log says why\n", number(o, "listeners_failed"));
+		printf("listen    %" JSON_INTEGER_FORMAT " sockets could not be opened; they are tried again, the log says why\n",
+			number(o, "listeners_failed"));
 	if (number(o, "events_lost") + number(o, "log_lines_dropped") > 0)
-		printf("log       %" JSON_INTEGER_FORMAT " session starts and ends, and %" JSON_INTEGER_FORMAT " lines were lost\n",
+		printf("log       %" JSON_INTEGER_FORMAT " session starts and ends, and %" JSON_INTEGER_FORMAT
+		       " lines were lost\n",
 			number(o, "events_lost"), number(o, "log_lines_dropped"));
-	json_array_foreach(json_object_get(o, "relays"), i, relay)
-		printf("relay %-3" JSON_INTEGER_FORMAT " %s, process %" JSON_INTEGER_FORMAT ", started %" JSON_INTEGER_FORMAT " time%s%s\n",
+	json_array_foreach (json_object_get(o, "relays"), i, relay)
+		printf("relay %-3" JSON_INTEGER_FORMAT " %s, process %" JSON_INTEGER_FORMAT ", started %" JSON_INTEGER_FORMAT
+		       " time%s%s\n",
 			number(relay, "relay"), text(relay, "state", c), number(relay, "pid"), number(relay, "starts"),
 			number(relay, "starts") == 1 ? "" : "s",
 			json_is_true(json_object_get(relay, "has_plan")) ? "" : ", has not taken the plan yet");
@@ -129,7 +134,7 @@ void print_fields(json_t *object)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(object, key, value) {
+	json_object_foreach (object, key, value) {
 		char buffer[256];
 
 		if (json_is_integer(value))

@@ -70,7 +70,8 @@ static bool is_fresh_client(struct relay *relay, int fd)
 	socklen_t length = sizeof listening;
 	struct books books;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0 || listening || socket_is_armed(fd) || !door_of(relay, fd))
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0 || listening || socket_is_armed(fd) ||
+		!door_of(relay, fd))
 		return false;
 	if (books_read(fd, 0, &books) < 0)
 		return socket_family(fd) == AF_UNIX;
@@ -122,7 +123,8 @@ static bool books_matter(const struct slot *slot)
 	return slot_state(slot) == SLOT_RELAYING || slot_state(slot) == SLOT_CLOSING;
 }
 
-/* A reason is noted before the state follows. Of a peer's failure the next look tells again; but that we end it ourselves no socket tells. */
+/* A reason is noted before the state follows. Of a peer's failure the next look tells again; but that we end it ourselves no
+ * socket tells. */
 static void follow_reason(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
@@ -177,7 +179,8 @@ static void adopt_session(struct relay *relay, struct session *session)
 		if (slot->fd[s] >= 0)
 			relay_watch_session(relay, session->index, s, slot->fd[s]);
 	if (r < 0) {
-		say(LOG_CRIT, "session %llx: bytes were lost at a relay's death; it is reset", (unsigned long long)slot->record.id);
+		say(LOG_CRIT, "session %llx: bytes were lost at a relay's death; it is reset",
+			(unsigned long long)slot->record.id);
 		ending_begin(relay, session, &(struct reason){.who = WHO_SYSTEM, .how = HOW_FAILED, .error = EIO}, ENDING_NOW);
 	}
 	if (slot_state(slot) != SLOT_REFUSING && slot_state(slot) != SLOT_CLOSING)

@@ -169,7 +169,8 @@ void door_close(struct relay *relay, uint32_t listener_id)
 
 	if (!l)
 		return;
-	/* Those who were let in by the kernel already are served, or they would see a reset. An inherited queue belongs to others, too. */
+	/* Those who were let in by the kernel already are served, or they would see a reset. An inherited queue belongs to
+	 * others, too. */
 	if (!l->shared && plan_service_of_listener(&relay->plan, l->id))
 		for (int i = 0; i < BACKLOG / ACCEPT_TURNS && door_accept(relay, index_of(relay, l)); i++)
 			; /* the queue may be as long as that, and a flood must not keep us here for ever */
@@ -211,8 +212,8 @@ static void rest(struct relay *relay, const struct ledger_listener *l, int error
 	if (relay->doors_said_ms && relay->now_ms - relay->doors_said_ms < SAY_EVERY_MS)
 		return;
 	relay->doors_said_ms = relay->now_ms;
-	say(LOG_WARNING, "cannot accept on %s: %s; clients wait there, and every %d ms it is tried again", l->address, strerror(error),
-		PAUSE_MS);
+	say(LOG_WARNING, "cannot accept on %s: %s; clients wait there, and every %d ms it is tried again", l->address,
+		strerror(error), PAUSE_MS);
 }
 
 bool door_accept(struct relay *relay, uint32_t index)
@@ -313,7 +314,8 @@ const struct ledger_listener *door_of(struct relay *relay, int fd)
 	if (getsockname(fd, (struct sockaddr *)&local, &length) < 0)
 		return NULL;
 	for (int i = 0; i < LEDGER_LISTENERS; i++)
-		if (state_of(&relay->header->listeners[i]) == LISTENER_LISTENING && same_place(&local, &relay->header->listeners[i]))
+		if (state_of(&relay->header->listeners[i]) == LISTENER_LISTENING &&
+			same_place(&local, &relay->header->listeners[i]))
 			return &relay->header->listeners[i];
 	return NULL;
 }

@@ -32,11 +32,12 @@ static uint64_t side_deadline_ms(const struct slot *slot, enum side s)
 	return slot->deadline_ms - longest + p[s].linger_timeout_ms;
 }
 
-/* When its linger_timeout has passed. A slow peer is not a dead one: as long as it acknowledges more of what the other side sent, its
- * time begins anew. Where the end is ours it does not, or a slow client could keep us from ever ending. */
+/* When its linger_timeout has passed. A slow peer is not a dead one: as long as it acknowledges more of what the other side sent,
+ * its time begins anew. Where the end is ours it does not, or a slow client could keep us from ever ending. */
 static uint64_t late_at_ms(const struct slot *slot, const struct session *session, enum side s)
 {
-	uint64_t late_ms = side_deadline_ms(slot, s), since_progress_ms = session->progress_ms[s] + slot->policy.side[s].linger_timeout_ms;
+	uint64_t late_ms = side_deadline_ms(slot, s),
+		 since_progress_ms = session->progress_ms[s] + slot->policy.side[s].linger_timeout_ms;
 
 	return session_is_ended_by_us(slot) || since_progress_ms < late_ms ? late_ms : since_progress_ms;
 }
@@ -106,9 +107,9 @@ void ending_begin(struct relay *relay, struct session *session, const struct rea
 
 static enum side_ending after_failure(const struct slot *slot, enum side failed)
 {
-	/* A backend that ended its answer and then resets what still comes has answered in whole, and no reset may destroy that. A client that
-	 * resets after its FIN is another matter: its backend must learn that no one listens any more. Should the end of the answer be
-	 * found only later, ending_source_is_whole says so. */
+	/* A backend that ended its answer and then resets what still comes has answered in whole, and no reset may destroy that.
+	 * A client that resets after its FIN is another matter: its backend must learn that no one listens any more. Should the
+	 * end of the answer be found only later, ending_source_is_whole says so. */
 	if (failed == SIDE_BACKEND && slot->flow[SIDE_BACKEND] == FLOW_SHUT)
 		return ENDING_DELIVER;
 	switch ((enum end_mode)slot->policy.on_failure) {
@@ -188,7 +189,8 @@ void ending_refuse(struct relay *relay, struct session *session)
 
 	slot->ending[SIDE_CLIENT] = ENDING_NOW;
 	if (service && service->reject_message.length) {
-		flows = say_why(relay, session, relay->plan.text + service->reject_message.offset, service->reject_message.length);
+		flows = say_why(
+			relay, session, relay->plan.text + service->reject_message.offset, service->reject_message.length);
 		slot->ending[SIDE_CLIENT] = ENDING_DELIVER;
 		if (p->linger_timeout_ms > REFUSAL_MS)
 			p->linger_timeout_ms = REFUSAL_MS;
@@ -230,7 +232,8 @@ static void let_go(struct relay *relay, struct session *session, enum side s, co
 		slot->received[s] = (uint64_t)books->received;
 		slot->acked[s] = acked > 0 ? (uint64_t)acked : 0;
 	} else { /* what it was given, it has */
-		slot->received[s] = atomic_load_explicit(&slot->moved[s], memory_order_relaxed) + session->in_pipe[s] + (uint64_t)books_unread(fd);
+		slot->received[s] = atomic_load_explicit(&slot->moved[s], memory_order_relaxed) + session->in_pipe[s] +
+				    (uint64_t)books_unread(fd);
 		slot->acked[s] = atomic_load_explicit(&slot->moved[other], memory_order_relaxed);
 	}
 	/* For a unix socket it is but a mark, by which a successor tells that this is no new client. */

@@ -37,7 +37,8 @@ static enum step failed(struct relay *relay, struct session *session, enum side 
 	struct books books;
 
 	/* An ICMP error is told although the connection lives and retries. */
-	if (how_of_error(error) == HOW_UNREACHABLE && session_books(session_slot(relay, session), side, &books) == 0 && books.state != 7)
+	if (how_of_error(error) == HOW_UNREACHABLE && session_books(session_slot(relay, session), side, &books) == 0 &&
+		books.state != 7)
 		return STEP_MORE;
 	ending_peer_failed(relay, session, side, operation, error);
 	return STEP_OVER;
@@ -48,8 +49,8 @@ static sa_family_t family_of(const struct slot *slot, enum side s)
 	return (sa_family_t)(s == SIDE_CLIENT ? slot->record.client.family : slot->record.backend.family);
 }
 
-/* A reset's errno is told once, to whoever asks first; then recv says 0, as after a FIN. The books know. A unix socket tells a reset in
- * its place, after the bytes before it; that it takes no more (EPIPE) says nothing of what came from it. */
+/* A reset's errno is told once, to whoever asks first; then recv says 0, as after a FIN. The books know. A unix socket tells a
+ * reset in its place, after the bytes before it; that it takes no more (EPIPE) says nothing of what came from it. */
 static bool end_is_clean(const struct slot *slot, enum side from, int *error)
 {
 	if (family_of(slot, from) != AF_UNIX)
@@ -159,15 +160,15 @@ static enum step copy_step(struct relay *relay, struct session *session, enum si
 	kill_point();
 	slot_moved(slot, from, (uint64_t)k);
 	*moved += (size_t)k;
-	/* All that was there is through, and nothing but more bytes can have come since, which is an edge: no need to ask again. An end
-	 * or an urgent mark may stand behind what was read, and then the event that woke us says so. */
+	/* All that was there is through, and nothing but more bytes can have come since, which is an edge: no need to ask again.
+	 * An end or an urgent mark may stand behind what was read, and then the event that woke us says so. */
 	if (k == n && n < RELAY_BUFFER && session->events[from] && !(session->events[from] & ~(uint32_t)(EPOLLIN | EPOLLOUT)))
 		return STEP_WAIT;
 	return STEP_MORE;
 }
 
-/* An urgent mark stands in the way of splice, and the target is a unix socket, which has no books for a peek: the bytes are peeked at and
- * written into the empty pipe, whole or not at all, and then dropped from the source. How far is noted first. */
+/* An urgent mark stands in the way of splice, and the target is a unix socket, which has no books for a peek: the bytes are
+ * peeked at and written into the empty pipe, whole or not at all, and then dropped from the source. How far is noted first. */
 static enum step past_mark(struct relay *relay, struct session *session, enum side from)
 {
 	struct slot *slot = session_slot(relay, session);
@@ -177,7 +178,8 @@ static enum step past_mark(struct relay *relay, struct session *session, enum si
 	int r;
 
 	if (n <= 0)
-		return n == 0 || errno == EAGAIN || errno == EINTR ? STEP_MORE : failed(relay, session, from, OPERATION_RECEIVE, errno);
+		return n == 0 || errno == EAGAIN || errno == EINTR ? STEP_MORE
+								   : failed(relay, session, from, OPERATION_RECEIVE, errno);
 	r = session_books(slot, from, &books);
 	if (r < 0)
 		return failed(relay, session, from, OPERATION_RECEIVE, -r);
@@ -295,7 +297,8 @@ int flow_say(struct relay *relay, struct session *session, enum side from, const
 		return -EAGAIN;
 	queued = pipes_queued(&relay->pipes, slot->pipe[from]);
 	/* Full without the note: a predecessor died in between. Empty with it: it is said. */
-	if (!queued && !(slot->told & TOLD_CLIENT) && write(relay->header->pipes[slot->pipe[from]].fd[1], text, length) == (ssize_t)length)
+	if (!queued && !(slot->told & TOLD_CLIENT) &&
+		write(relay->header->pipes[slot->pipe[from]].fd[1], text, length) == (ssize_t)length)
 		queued = (int)length;
 	kill_point();
 	slot->told |= TOLD_CLIENT;
@@ -363,8 +366,7 @@ static void settle_past_mark(struct slot *slot, enum side from, int64_t queued)
 {
 	struct books books;
 
-	if (slot->past_mark[from] && queued > 0 && session_books(slot, from, &books) == 0 &&
-		slot->past_mark[from] > books.taken)
+	if (slot->past_mark[from] && queued > 0 && session_books(slot, from, &books) == 0 && slot->past_mark[from] > books.taken)
 		drop(slot->fd[from], (size_t)(slot->past_mark[from] - books.taken));
 	slot->past_mark[from] = 0;
 }

@@ -12,17 +12,11 @@
 
 enum { RESOLVE_EVERY_MS = 500 };
 
-static const message_set steward_may_say = 0
-	| (message_set)1 << MESSAGE_STEWARD_HELLO
-	| (message_set)1 << MESSAGE_PLAN
-	| (message_set)1 << MESSAGE_LISTEN
-	| (message_set)1 << MESSAGE_UNLISTEN
-	| (message_set)1 << MESSAGE_VERDICT
-	| (message_set)1 << MESSAGE_END_DURABLE
-	| (message_set)1 << MESSAGE_EVENTS_TAKEN
-	| (message_set)1 << MESSAGE_KILL
-	| (message_set)1 << MESSAGE_KILL_ALL
-	| (message_set)1 << MESSAGE_DRAIN;
+static const message_set steward_may_say = 0 | (message_set)1 << MESSAGE_STEWARD_HELLO | (message_set)1 << MESSAGE_PLAN |
+					   (message_set)1 << MESSAGE_LISTEN | (message_set)1 << MESSAGE_UNLISTEN |
+					   (message_set)1 << MESSAGE_VERDICT | (message_set)1 << MESSAGE_END_DURABLE |
+					   (message_set)1 << MESSAGE_EVENTS_TAKEN | (message_set)1 << MESSAGE_KILL |
+					   (message_set)1 << MESSAGE_KILL_ALL | (message_set)1 << MESSAGE_DRAIN;
 
 static void on_channel(uv_poll_t *poll, int status, int events);
 
@@ -35,8 +29,8 @@ static void await(struct relay *relay, bool writable)
 	uv_poll_start(&relay->link.poll, UV_READABLE | (writable ? UV_WRITABLE : 0), on_channel);
 }
 
-/* What does not go now is said again, when the channel is writable or, if something else is short (ETOOMANYREFS, ENOBUFS: no edge tells
- * when that is over), at the next heartbeat. */
+/* What does not go now is said again, when the channel is writable or, if something else is short (ETOOMANYREFS, ENOBUFS: no edge
+ * tells when that is over), at the next heartbeat. */
 static bool was_said(struct link *link, int r)
 {
 	if (r < 0) {
@@ -64,7 +58,8 @@ static int tell_one(struct relay *relay, struct session *session)
 	/* It may have moved on while it waited: then there is something newer to say, or nothing. */
 	if (slot_state(slot) != wanted)
 		return 0;
-	return message_send(relay->link.channel, session->tell, &body, session->tell == MESSAGE_ACQUIRE ? &slot->fd[SIDE_CLIENT] : NULL);
+	return message_send(
+		relay->link.channel, session->tell, &body, session->tell == MESSAGE_ACQUIRE ? &slot->fd[SIDE_CLIENT] : NULL);
 }
 
 static void flush(struct relay *relay)
@@ -231,11 +226,12 @@ static void obey(struct relay *relay, struct message *m)
 		doors_drain(relay);
 		break;
 #define M(NAME, ...) case MESSAGE_##NAME:
-	M(NONE) M(KINDS) M(SETTINGS) M(ACCEPTED) M(READY) M(RELOADED) M(RELOADING) M(STATUS) M(REPLACE) M(STOPPED) M(BEGIN) M(RESUME)
-	M(INHERITED) M(PAIR) M(PAIR_LOST) M(RELOAD) M(STOP) M(HOLDER) M(RELAY) M(RELAY_HELLO) M(PLAN_TAKEN) M(LISTENING) M(ACQUIRE)
-	M(ENDED) M(EVENTS) M(RESOLVE)
+		M(NONE)
+		M(KINDS) M(SETTINGS) M(ACCEPTED) M(READY) M(RELOADED) M(RELOADING) M(STATUS) M(REPLACE) M(STOPPED) M(BEGIN)
+			M(RESUME) M(INHERITED) M(PAIR) M(PAIR_LOST) M(RELOAD) M(STOP) M(HOLDER) M(RELAY) M(RELAY_HELLO)
+				M(PLAN_TAKEN) M(LISTENING) M(ACQUIRE) M(ENDED) M(EVENTS) M(RESOLVE)
 #undef M
-		break; /* never permitted here */
+					break; /* never permitted here */
 	}
 }
 

@@ -97,8 +97,8 @@ static int hold(char *title)
 
 	say_open(strchr(title, ' ') ? strchr(title, ' ') + 1 : "holder");
 	if (r < 0) {
-		fprintf(stderr, "tcpwarden relay: this program is started by tcpwarden(8) (no ledger at descriptor %d: %s)\n", HOLDER_LEDGER,
-			strerror(-r));
+		fprintf(stderr, "tcpwarden relay: this program is started by tcpwarden(8) (no ledger at descriptor %d: %s)\n",
+			HOLDER_LEDGER, strerror(-r));
 		return 1;
 	}
 	block_signals(&old);

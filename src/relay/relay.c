@@ -43,7 +43,8 @@ static int add(struct relay *relay, int fd, uint32_t events, uint64_t data)
 
 int relay_watch_session(struct relay *relay, uint32_t slot, enum side side, int fd)
 {
-	return add(relay, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, watch_data(WATCH_SESSION, (uint64_t)slot << 1 | side));
+	return add(relay, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+		watch_data(WATCH_SESSION, (uint64_t)slot << 1 | side));
 }
 
 int relay_watch_listener(struct relay *relay, uint32_t listener, int fd)
@@ -348,7 +349,8 @@ void relay_become_holder(struct relay *relay)
 
 	snprintf(title, sizeof title, "tcpwarden: holder%s", role ? role + strlen("relay") : "");
 	say(LOG_WARNING, "the holder is dead, taking its place");
-	/* exec parts shared descriptor tables, but there is no one left to share ours. What must not be lost is open over exec. */
+	/* exec parts shared descriptor tables, but there is no one left to share ours. What must not be lost is open over exec.
+	 */
 	execv("/proc/self/exe", argv);
 	say(LOG_ERR, "cannot become the holder: %s", strerror(errno));
 }

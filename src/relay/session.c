@@ -68,8 +68,8 @@ static void new_local_part(struct session *session)
 	session->queued = queued;
 }
 
-static void fill(struct relay *relay, struct slot *slot, const struct plan_service *service, const struct ledger_listener *listener,
-	int fd, const struct sockaddr_storage *client)
+static void fill(struct relay *relay, struct slot *slot, const struct plan_service *service,
+	const struct ledger_listener *listener, int fd, const struct sockaddr_storage *client)
 {
 	uint64_t n = atomic_fetch_add_explicit(&relay->header->id_next, 1, memory_order_relaxed);
 	struct session_record *record = &slot->record;
@@ -140,7 +140,8 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 	kill_point();
 	note_local(slot, fd);
 	if (relay_watch_session(relay, session->index, SIDE_CLIENT, fd) < 0) {
-		ending_begin(relay, session, &(struct reason){.who = WHO_SYSTEM, .how = HOW_FAILED, .operation = OPERATION_ACCEPT, .error = errno},
+		ending_begin(relay, session,
+			&(struct reason){.who = WHO_SYSTEM, .how = HOW_FAILED, .operation = OPERATION_ACCEPT, .error = errno},
 			ENDING_NOW);
 		return;
 	}
@@ -149,7 +150,8 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 
 int session_books(struct slot *slot, enum side s, struct books *ret)
 {
-	unsigned known = (slot->flow[other_side(s)] == FLOW_SHUT ? BOOKS_SHUT : 0) | (slot->side_end[s] == SIDE_FINISHED ? BOOKS_FINISHED : 0);
+	unsigned known = (slot->flow[other_side(s)] == FLOW_SHUT ? BOOKS_SHUT : 0) |
+			 (slot->side_end[s] == SIDE_FINISHED ? BOOKS_FINISHED : 0);
 	int r = books_read(slot->fd[s], known, ret);
 
 	if (r == 0 && ret->error && !slot->side_error[s])
@@ -196,7 +198,8 @@ static void watch_waiting_client(struct relay *relay, struct session *session)
 	if (books.state == 7) { /* CLOSE: not by us */
 		ending_peer_failed(relay, session, SIDE_CLIENT, OPERATION_RECEIVE, session_error(slot, SIDE_CLIENT));
 	} else if (books.fin_received && slot->policy.abort_on_close) {
-		ending_begin(relay, session, &(struct reason){.who = WHO_CLIENT, .how = HOW_CLOSED, .operation = OPERATION_RECEIVE}, ENDING_DELIVER);
+		ending_begin(relay, session,
+			&(struct reason){.who = WHO_CLIENT, .how = HOW_CLOSED, .operation = OPERATION_RECEIVE}, ENDING_DELIVER);
 	}
 }
 
@@ -207,7 +210,8 @@ static bool peer_failed(struct relay *relay, struct session *session, enum side 
 	bool shut = slot->flow[other_side(s)] == FLOW_SHUT;
 	struct books books;
 
-	if (!(session->events[s] & (EPOLLHUP | EPOLLERR)) || (shut && slot->side_end[s] == SIDE_FINISHED) || session_books(slot, s, &books) < 0)
+	if (!(session->events[s] & (EPOLLHUP | EPOLLERR)) || (shut && slot->side_end[s] == SIDE_FINISHED) ||
+		session_books(slot, s, &books) < 0)
 		return false;
 	/* CLOSE comes after both FINs, or else by a failure. */
 	if (books.state != 7 || (books.fin_received && shut))
@@ -365,7 +369,11 @@ void session_note_reason(struct slot *slot, enum who who, enum how how, enum ope
 	if (r->who != WHO_NONE && !(r->how == HOW_CLOSED && how != HOW_CLOSED))
 		return;
 	slot_write_begin(slot);
-	*r = (struct reason){.who = (uint8_t)who, .how = (uint8_t)how, .operation = (uint8_t)operation, .state = (uint8_t)slot_state(slot), .error = error};
+	*r = (struct reason){.who = (uint8_t)who,
+		.how = (uint8_t)how,
+		.operation = (uint8_t)operation,
+		.state = (uint8_t)slot_state(slot),
+		.error = error};
 	slot_write_end(slot);
 }
 

@@ -21,7 +21,8 @@
 
 enum { SLOW_MS = 10000 };
 
-/* Relays may have taken a plan of a predecessor that was never accepted, so each steward counts from where no earlier one came to. */
+/* Relays may have taken a plan of a predecessor that was never accepted, so each steward counts from where no earlier one came
+ * to. */
 static uint32_t next_generation(const struct steward *s)
 {
 	uint32_t first = s->begin.steward_starts << 16;
@@ -113,11 +114,15 @@ static void warn_fixed(struct steward *s, const struct config *new)
 	if (a->workers != b->workers)
 		report_add(r, "%s: workers: takes effect when tcpwarden is restarted", file);
 	if (a->sessions_max != b->sessions_max)
-		report_add(r, "%s: limits.connections: what the tables of running relays can hold changes when tcpwarden is restarted", file);
+		report_add(r,
+			"%s: limits.connections: what the tables of running relays can hold changes when tcpwarden is restarted",
+			file);
 	if (strcmp(a->user_relay, b->user_relay) != 0 || strcmp(a->user_status, b->user_status) != 0)
 		report_add(r, "%s: users: takes effect when tcpwarden is restarted", file);
-	if (strcmp(s->config->control_socket ? s->config->control_socket : "", new->control_socket ? new->control_socket : "") != 0 ||
-		strcmp(s->config->control_group ? s->config->control_group : "", new->control_group ? new->control_group : "") != 0 ||
+	if (strcmp(s->config->control_socket ? s->config->control_socket : "", new->control_socket ? new->control_socket : "") !=
+			0 ||
+		strcmp(s->config->control_group ? s->config->control_group : "", new->control_group ? new->control_group : "") !=
+			0 ||
 		s->config->control_mode != new->control_mode)
 		report_add(r, "%s: control: takes effect when tcpwarden is restarted", file);
 }
@@ -219,8 +224,9 @@ void steward_on_resolved(struct steward *s)
 	plan_fd = plan_build(c->config, s->resolver, s->ids, &stamp);
 	if (plan_fd < 0) {
 		report_add(&c->report, "%s: no plan can be made of it: %s", c->config->file,
-			plan_fd == -ENOSPC ? "too many services or backends that were removed still have sessions (end those, or wait)"
-					   : strerror(-plan_fd));
+			plan_fd == -ENOSPC
+				? "too many services or backends that were removed still have sessions (end those, or wait)"
+				: strerror(-plan_fd));
 		fail(s, plan_fd);
 		return;
 	}
@@ -389,9 +395,11 @@ void steward_change_step(struct steward *s)
 	if (c->cause == CAUSE_RELOAD && memcmp(&s->upstream.settings, &s->config->settings, sizeof s->config->settings) != 0)
 		upstream_settings(&s->upstream, &s->config->settings);
 	snprintf(words, sizeof words, "serving %zu service%s on %zu address%s", s->config->service_count,
-		s->config->service_count == 1 ? "" : "s", listeners_count(s->listeners), listeners_count(s->listeners) == 1 ? "" : "es");
+		s->config->service_count == 1 ? "" : "s", listeners_count(s->listeners),
+		listeners_count(s->listeners) == 1 ? "" : "es");
 	if (failed > 0)
-		report_add(&c->report, "%s: %u listening sockets cannot be opened now; they are tried again", s->config->file, failed);
+		report_add(&c->report, "%s: %u listening sockets cannot be opened now; they are tried again", s->config->file,
+			failed);
 	if (s->phase == PHASE_PREPARING) {
 		s->phase = PHASE_UP;
 		log_line(LOG_NOTICE, "%s", words);

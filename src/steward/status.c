@@ -73,8 +73,9 @@ static json_t *relays(const struct steward *s)
 		}
 		json_array_append_new(list,
 			json_pack("{s:i, s:s, s:i, s:I, s:I, s:b}", "relay", (int)i, "state",
-				atomic_load(&l->header->ready) ? "running" : "starting", "pid", (int)atomic_load(&l->header->owner), "incarnation",
-				(json_int_t)roster_incarnation(&s->roster, i), "starts", (json_int_t)atomic_load(&l->header->starts), "has_plan",
+				atomic_load(&l->header->ready) ? "running" : "starting", "pid",
+				(int)atomic_load(&l->header->owner), "incarnation", (json_int_t)roster_incarnation(&s->roster, i),
+				"starts", (json_int_t)atomic_load(&l->header->starts), "has_plan",
 				(int)roster_has_plan(&s->roster, i)));
 	}
 	return list;
@@ -101,12 +102,15 @@ static json_t *services(const struct steward *s)
 				sessions = census_service_total(s->census, of->id);
 			for (uint32_t b = of->first_backend; b < of->first_backend + of->backend_count; b++)
 				json_array_append_new(backends,
-					json_pack("{s:s, s:i, s:I}", "address", plan->backends[b].address, "addresses", (int)plan->backends[b].address_count,
-						"sessions", s->census ? (json_int_t)census_backend_total(s->census, plan->backends[b].id) : (json_int_t)0));
+					json_pack("{s:s, s:i, s:I}", "address", plan->backends[b].address, "addresses",
+						(int)plan->backends[b].address_count, "sessions",
+						s->census ? (json_int_t)census_backend_total(s->census, plan->backends[b].id)
+							  : (json_int_t)0));
 		}
-		json_array_append_new(list,
-			json_pack("{s:s, s:o, s:o, s:I, s:I, s:b}", "name", service->name, "listen", listen, "backends", backends, "sessions",
-				sessions, "limit", (json_int_t)service->limit_connections, "hooked", (int)service->policy.hooked));
+		json_array_append_new(
+			list, json_pack("{s:s, s:o, s:o, s:I, s:I, s:b}", "name", service->name, "listen", listen, "backends",
+				      backends, "sessions", sessions, "limit", (json_int_t)service->limit_connections, "hooked",
+				      (int)service->policy.hooked));
 	}
 	return list;
 }
@@ -122,13 +126,13 @@ json_t *steward_status(struct steward *s)
 	roster_settled(&s->roster, &failed);
 	o = json_pack("{s:b, s:s, s:s, s:i}", "ok", 1, "version", PACKAGE_VERSION, "state", phase_word(s), "pid", (int)getpid());
 	json_object_set_new(o, "config",
-		json_pack("{s:s, s:s, s:s, s:I, s:I}", "file", s->config_path, "content", s->config ? compare_file(s->config) : "unreadable",
-			"loaded", when(plan ? plan->loaded_us : 0, loaded), "loads", (json_int_t)(plan ? plan->loads : 0), "plan",
-			(json_int_t)s->roster.generation));
+		json_pack("{s:s, s:s, s:s, s:I, s:I}", "file", s->config_path, "content",
+			s->config ? compare_file(s->config) : "unreadable", "loaded", when(plan ? plan->loaded_us : 0, loaded),
+			"loads", (json_int_t)(plan ? plan->loads : 0), "plan", (json_int_t)s->roster.generation));
 	json_object_set_new(o, "sessions", json_integer((json_int_t)roster_live(&s->roster)));
 	json_object_set_new(o, "leases",
-		json_pack("{s:I, s:I, s:I, s:I}", "acquiring", (json_int_t)held.acquiring, "held", (json_int_t)held.held, "releasing",
-			(json_int_t)held.releasing, "failed", (json_int_t)held.failed));
+		json_pack("{s:I, s:I, s:I, s:I}", "acquiring", (json_int_t)held.acquiring, "held", (json_int_t)held.held,
+			"releasing", (json_int_t)held.releasing, "failed", (json_int_t)held.failed));
 	json_object_set_new(o, "separated", json_boolean(s->begin.separated));
 	json_object_set_new(o, "steward_starts", json_integer(s->begin.steward_starts));
 	json_object_set_new(o, "listeners_failed", json_integer(failed));

@@ -3,17 +3,17 @@
  *   STARTING ── BEGIN and every PAIR ──► RECOVERING ── leases judged ──► PREPARING ── relays have the plan ──► UP
  *      STOPPING (from any of the last three) ── sessions over ──► RELEASING ── leases released ──► STOPPED
  *
- * steward.c: the loop, and what others tell us; start.c: up to PREPARING; reload.c: how a config, or new addresses, come into force;
- * stop.c: the end. */
+ * steward.c: the loop, and what others tell us; start.c: up to PREPARING; reload.c: how a config, or new addresses, come into
+ * force; stop.c: the end. */
 #ifndef STEWARD_STEWARD_H
 #define STEWARD_STEWARD_H
 #include "steward/config/config.h"
 #include "steward/control/control.h"
 #include "steward/lease/leases.h"
 #include "steward/listen/listeners.h"
+#include "steward/names/resolver.h"
 #include "steward/plan/ids.h"
 #include "steward/report.h"
-#include "steward/names/resolver.h"
 #include "steward/roster/roster.h"
 #include "steward/upstream.h"
 #include "wire/inherit.h"
@@ -30,7 +30,8 @@ enum phase {
 	PHASE_STOPPED,
 };
 
-/* A config on its way into force. Each state waits for the next; nothing has changed before SWITCHING, and nothing can fail in it. */
+/* A config on its way into force. Each state waits for the next; nothing has changed before SWITCHING, and nothing can fail in
+ * it. */
 enum change_state {
 	CHANGE_NONE,
 	CHANGE_RESOLVING, /* names of the new config have their first answers */
@@ -44,9 +45,9 @@ struct change {
 	enum change_cause cause;
 	struct config *config; /* ours until it is in force; CAUSE_NAMES and CAUSE_RESUME: the one in force */
 	uint64_t started_ms;
-	bool complained;       /* that it takes long */
-	bool again;            /* another reload was asked for meanwhile */
-	bool names_due;        /* addresses changed: a new plan when nothing else is under way */
+	bool complained; /* that it takes long */
+	bool again;      /* another reload was asked for meanwhile */
+	bool names_due;  /* addresses changed: a new plan when nothing else is under way */
 	struct report report;
 };
 
@@ -58,7 +59,7 @@ struct steward {
 	int exit_status;
 
 	struct upstream upstream;
-	uv_poll_t parent;  /* the supervisor's pidfd */
+	uv_poll_t parent; /* the supervisor's pidfd */
 	uv_timer_t tick;
 	uv_signal_t sigterm;
 	uv_timer_t patience; /* closing: when it is given up */
@@ -67,10 +68,10 @@ struct steward {
 	struct message_begin begin;
 	struct census *census;
 
-	struct config *config;  /* in force, NULL: none yet */
-	uint32_t generation;    /* of the last plan made */
-	bool resumed_plan;      /* the plan in force is a predecessor's */
-	int resumed_fd;         /* the plan that RESUME brought, -1: none */
+	struct config *config; /* in force, NULL: none yet */
+	uint32_t generation;   /* of the last plan made */
+	bool resumed_plan;     /* the plan in force is a predecessor's */
+	int resumed_fd;        /* the plan that RESUME brought, -1: none */
 	struct change change;
 	struct plan_ids *ids;
 	struct resolver *resolver;
@@ -79,12 +80,12 @@ struct steward {
 	struct leases *leases;
 	struct control *control;
 
-	uint64_t stopping_ms;   /* since when */
-	uint64_t deadline_ms;   /* STOPPING: sessions are ended then */
-	uint64_t patience_ms;   /* and waited for until then */
+	uint64_t stopping_ms; /* since when */
+	uint64_t deadline_ms; /* STOPPING: sessions are ended then */
+	uint64_t patience_ms; /* and waited for until then */
 	struct reason stop_reason;
-	bool stop_due;          /* asked for while RECOVERING */
-	uint64_t retry_ms;      /* when listeners that failed are tried again */
+	bool stop_due;     /* asked for while RECOVERING */
+	uint64_t retry_ms; /* when listeners that failed are tried again */
 };
 
 /* Runs the role to its end. The exit status (sysexits.h). */
@@ -93,7 +94,7 @@ int steward_run(const char *config_path, bool resume);
 /* start.c */
 void steward_use_settings(struct steward *steward, const struct config *config);
 void steward_report_config(const char *path, struct config_errors *errors); /* to the log; frees them */
-void steward_on_resume(struct steward *steward, struct message *message); /* takes its descriptors */
+void steward_on_resume(struct steward *steward, struct message *message);   /* takes its descriptors */
 void steward_on_begin(struct steward *steward, const struct message *message);
 void steward_on_pair(struct steward *steward, struct message *message); /* takes its descriptors */
 
@@ -102,7 +103,7 @@ void steward_start_change(struct steward *steward);  /* first start: steward->ch
 void steward_resume_change(struct steward *steward); /* after a predecessor */
 void steward_reload(struct steward *steward);
 void steward_names_changed(struct steward *steward);
-void steward_change_step(struct steward *steward);   /* something that a change waits for may have happened */
+void steward_change_step(struct steward *steward); /* something that a change waits for may have happened */
 void steward_drop_change(struct steward *steward);
 void steward_on_resolved(struct steward *steward);
 

@@ -188,16 +188,16 @@ static int start_holder(struct pair *pair)
 		return -ENOMEM;
 	}
 	snprintf(name, sizeof name, "tcpwarden: holder %" PRIu32, pair->index);
-	r = member_spawn(pair,
-		&(struct spawn){
-			.path = tree->holder_path,
-			.argv = argv,
-			.fds = {channel[1], tree->self_fd, tree->lock_fd, pair->ledger_fd, pair->steward_channel[1], tree->census_fd},
-			.fd_count = 6,
-			.nofile = UINT64_MAX,
-			.role = ROLE_HOLDER,
-			.privilege = &tree->privilege,
-		});
+	r = member_spawn(pair, &(struct spawn){
+				       .path = tree->holder_path,
+				       .argv = argv,
+				       .fds = {channel[1], tree->self_fd, tree->lock_fd, pair->ledger_fd,
+					       pair->steward_channel[1], tree->census_fd},
+				       .fd_count = 6,
+				       .nofile = UINT64_MAX,
+				       .role = ROLE_HOLDER,
+				       .privilege = &tree->privilege,
+			       });
 	close(channel[1]); /* from now on only the pair has it: its end says that the pair is gone */
 	if (r < 0) {
 		watch_close(pair->channel);
@@ -226,8 +226,8 @@ void pair_start(struct pair *pair)
 	}
 }
 
-/* Its relay is dead, and it starts no other: it has been stopped. Killing it would cost its sessions, and a holder that is not stopped does
- * not mind being told to go on. */
+/* Its relay is dead, and it starts no other: it has been stopped. Killing it would cost its sessions, and a holder that is not
+ * stopped does not mind being told to go on. */
 static void wake_holder(struct pair *pair, uint64_t now_ns, uint64_t allowed_ns)
 {
 	uint64_t since_ns = atomic_load_explicit(&header_of(pair)->beat_ns, memory_order_relaxed);
@@ -240,8 +240,9 @@ static void wake_holder(struct pair *pair, uint64_t now_ns, uint64_t allowed_ns)
 	for (struct member *member = pair->members; member; member = member->next) {
 		if (member->role != MEMBER_HOLDER || member->killed)
 			continue;
-		say(LOG_ERR, "holder %" PRIu32 " (process %ld) starts no relay: told to go on (SIGCONT), should it have been stopped", pair->index,
-			(long)process_pid(member->process));
+		say(LOG_ERR,
+			"holder %" PRIu32 " (process %ld) starts no relay: told to go on (SIGCONT), should it have been stopped",
+			pair->index, (long)process_pid(member->process));
 		process_signal(member->process, SIGCONT);
 	}
 }

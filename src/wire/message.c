@@ -12,8 +12,7 @@ static const struct {
 	const char *name;
 	size_t size;
 	int fds;
-} kinds[MESSAGE_KINDS] = {
-	[MESSAGE_NONE] = {"NONE", 0, 0},
+} kinds[MESSAGE_KINDS] = {[MESSAGE_NONE] = {"NONE", 0, 0},
 #define M(NAME, member, count, asks) [MESSAGE_##NAME] = {#NAME, sizeof((union message_body *)0)->member, count},
 	MESSAGES(M)
 #undef M
@@ -109,7 +108,8 @@ int message_receive(int channel, struct message *ret, message_set permitted)
 		struct cmsghdr align;
 	} control;
 	struct iovec part = {&packet, sizeof packet};
-	struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+	struct msghdr msg = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
 	ssize_t n;
 	int count;
 
@@ -128,9 +128,9 @@ int message_receive(int channel, struct message *ret, message_set permitted)
 	}
 	if (n >= (ssize_t)sizeof packet.header)
 		ret->header = packet.header;
-	if (n < (ssize_t)sizeof packet.header || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || packet.header.version != MESSAGE_VERSION ||
-		packet.header.kind == MESSAGE_NONE || packet.header.kind >= MESSAGE_KINDS ||
-		!(permitted & message_bit(packet.header.kind)) ||
+	if (n < (ssize_t)sizeof packet.header || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
+		packet.header.version != MESSAGE_VERSION || packet.header.kind == MESSAGE_NONE ||
+		packet.header.kind >= MESSAGE_KINDS || !(permitted & message_bit(packet.header.kind)) ||
 		(size_t)n != sizeof packet.header + kinds[packet.header.kind].size || count != kinds[packet.header.kind].fds) {
 		message_close_fds(ret);
 		return -EBADMSG;

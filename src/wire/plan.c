@@ -43,8 +43,8 @@ static bool terminated(const char *text, size_t size)
 static bool side_ok(const struct side_policy *p)
 {
 	/* tcp(7); include/net/tcp.h MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL, MAX_TCP_KEEPCNT */
-	if (p->keepalive_idle_s && (p->keepalive_idle_s > 32767 || p->keepalive_interval_s < 1 || p->keepalive_interval_s > 32767 ||
-					   p->keepalive_count < 1 || p->keepalive_count > 127))
+	if (p->keepalive_idle_s && (p->keepalive_idle_s > 32767 || p->keepalive_interval_s < 1 ||
+					   p->keepalive_interval_s > 32767 || p->keepalive_count < 1 || p->keepalive_count > 127))
 		return false;
 	return p->linger <= LINGER_RESET;
 }
@@ -56,8 +56,9 @@ static bool service_ok(const struct plan_header *h, const struct plan_service *s
 	return terminated(s->name, sizeof s->name) && s->id > 0 && s->id < CENSUS_SERVICES &&
 	       within(s->first_backend, s->backend_count, h->backend_count) &&
 	       within(s->reject_message.offset, s->reject_message.length, h->text_size) && s->balance <= BALANCE_FAILOVER &&
-	       side_ok(&p->side[SIDE_CLIENT]) && side_ok(&p->side[SIDE_BACKEND]) && p->side[SIDE_BACKEND].connect_timeout_ms > 0 &&
-	       p->on_failure <= END_CLOSE && p->on_connect_failure <= END_CLOSE && p->on_policy_end <= END_CLOSE;
+	       side_ok(&p->side[SIDE_CLIENT]) && side_ok(&p->side[SIDE_BACKEND]) &&
+	       p->side[SIDE_BACKEND].connect_timeout_ms > 0 && p->on_failure <= END_CLOSE && p->on_connect_failure <= END_CLOSE &&
+	       p->on_policy_end <= END_CLOSE;
 }
 
 static bool address_ok(const struct plan_address *a)

@@ -1,7 +1,7 @@
 /* One hook: how it ends, what it prints, what it is given, and that nothing but its own process can hold it up. */
-#include "steward/hook/hook.h"
 #include "steward/hook/answer.h"
 #include "steward/hook/environment.h"
+#include "steward/hook/hook.h"
 #include "steward/hook/line.h"
 
 #include <errno.h>

@@ -15,7 +15,8 @@ struct hook_answer {
 	char ignored_line[64]; /* the first of them */
 };
 
-/* Takes the text apart. 0; -EINVAL: `backend=` has no usable address (*ret_bad: its value, to be freed); -ENOMEM. hook_answer_fini in any case. */
+/* Takes the text apart. 0; -EINVAL: `backend=` has no usable address (*ret_bad: its value, to be freed); -ENOMEM.
+ * hook_answer_fini in any case. */
 int hook_answer_parse(struct hook_answer *ret, const char *text, size_t length, char **ret_bad);
 void hook_answer_fini(struct hook_answer *answer);
 

@@ -145,8 +145,8 @@ static void take_descriptors(const struct child_pipes *pipes)
 	close_range(CHILD_FDS, ~0U, 0);
 }
 
-/* By the system call itself: sigaction(3) does not reach the two signals that glibc keeps for its threads, which whoever started us may
- * have ignored. All zero is the kernel's struct for SIG_DFL. */
+/* By the system call itself: sigaction(3) does not reach the two signals that glibc keeps for its threads, which whoever started
+ * us may have ignored. All zero is the kernel's struct for SIG_DFL. */
 static void take_default_signals(void)
 {
 	static const unsigned long by_default[8];

@@ -1,5 +1,6 @@
 /* What a hook is told: the list of "NAME=VALUE" that is its environment. Nothing in it was sent by a client.
- * A value that its user owns: init, fill, hand list to execve(2), fini. Running out of memory is kept in it and told by the end. */
+ * A value that its user owns: init, fill, hand list to execve(2), fini. Running out of memory is kept in it and told by the end.
+ */
 #ifndef STEWARD_HOOK_ENVIRONMENT_H
 #define STEWARD_HOOK_ENVIRONMENT_H
 #include "wire/ledger.h"

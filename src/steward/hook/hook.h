@@ -3,9 +3,10 @@
  *   hook_start ─► at the gate ─ hook_open ─► running ─ exits ─────────────► on_end ─► hook_close
  *                                               └ too long: SIGTERM, SIGKILL, group gone ┘
  *
- * A child that was forked waits at a gate before it runs anything, so that its process can be recorded first; if we die before that, the
- * gate closes and the child ends. Its owner closes it: after on_end, or before (then nothing is told any more; a child at the gate
- * ends without having run, one that runs goes on alone). The end of a hook is the end of its process, whoever else holds its pipes. */
+ * A child that was forked waits at a gate before it runs anything, so that its process can be recorded first; if we die before
+ * that, the gate closes and the child ends. Its owner closes it: after on_end, or before (then nothing is told any more; a child
+ * at the gate ends without having run, one that runs goes on alone). The end of a hook is the end of its process, whoever else
+ * holds its pipes. */
 #ifndef STEWARD_HOOK_HOOK_H
 #define STEWARD_HOOK_HOOK_H
 #include "steward/hook/process_group.h"
@@ -16,10 +17,10 @@
 #include <uv.h>
 
 enum {
-	HOOK_OUTPUT_MAX = 64 * 1024,  /* of stdout that is kept, bytes */
-	HOOK_LINES_MAX = 1000,        /* told of one run; a hook gone mad must not fill the log */
-	HOOK_TERM_GRACE_MS = 5000,    /* from SIGTERM to SIGKILL */
-	HOOK_GROUP_POLL_MS = 20,      /* how often a group that is being ended is looked at */
+	HOOK_OUTPUT_MAX = 64 * 1024, /* of stdout that is kept, bytes */
+	HOOK_LINES_MAX = 1000,       /* told of one run; a hook gone mad must not fill the log */
+	HOOK_TERM_GRACE_MS = 5000,   /* from SIGTERM to SIGKILL */
+	HOOK_GROUP_POLL_MS = 20,     /* how often a group that is being ended is looked at */
 };
 
 /* What is run. The lists are NULL-terminated; all is copied before hook_start returns. */
@@ -27,15 +28,15 @@ struct hook_program {
 	char *const *command;     /* without a slash in its first word that is sought in PATH */
 	char *const *environment; /* all of it */
 	const char *directory;
-	int umask;                /* -1: as ours */
-	uint32_t timeout_ms;      /* from the opening of the gate */
+	int umask;           /* -1: as ours */
+	uint32_t timeout_ms; /* from the opening of the gate */
 };
 
 enum hook_outcome {
-	HOOK_EXITED,   /* value: exit status */
-	HOOK_SIGNALED, /* value: the signal; the whole group is gone */
+	HOOK_EXITED,    /* value: exit status */
+	HOOK_SIGNALED,  /* value: the signal; the whole group is gone */
 	HOOK_TIMED_OUT, /* the whole group is gone */
-	HOOK_NOT_RUN,  /* value: errno; not a line of it ran */
+	HOOK_NOT_RUN,   /* value: errno; not a line of it ran */
 };
 
 struct hook_result {
@@ -43,11 +44,11 @@ struct hook_result {
 	int value;
 	const char *output; /* stdout: whole lines if there was more; NUL-terminated, valid in on_end only */
 	size_t output_length;
-	bool output_cut;    /* there was more than HOOK_OUTPUT_MAX */
+	bool output_cut; /* there was more than HOOK_OUTPUT_MAX */
 };
 
 struct hook_callbacks {
-	void (*on_line)(void *context, const char *line); /* of stderr; of stdout too unless it is kept */
+	void (*on_line)(void *context, const char *line);                /* of stderr; of stdout too unless it is kept */
 	void (*on_end)(void *context, const struct hook_result *result); /* once; hook_close may be called in it */
 };
 

@@ -1,5 +1,6 @@
 /* Process groups that a predecessor's hooks left: asked to end (SIGTERM), then made to (SIGKILL), and waited for.
- * A member of its owner: start once; on_gone comes when none is left, and leftover_groups_close may be called at any time, once. */
+ * A member of its owner: start once; on_gone comes when none is left, and leftover_groups_close may be called at any time, once.
+ */
 #ifndef STEWARD_HOOK_LEFTOVER_GROUPS_H
 #define STEWARD_HOOK_LEFTOVER_GROUPS_H
 #include "steward/hook/process_group.h"

@@ -1,5 +1,5 @@
-/* A hook as it was ordered by the config that its session began under: copied, so that neither a reload nor a restart takes it away.
- * Owner: whoever copied it; ends by hook_order_fini. */
+/* A hook as it was ordered by the config that its session began under: copied, so that neither a reload nor a restart takes it
+ * away. Owner: whoever copied it; ends by hook_order_fini. */
 #ifndef STEWARD_HOOK_ORDER_H
 #define STEWARD_HOOK_ORDER_H
 #include "steward/config/config.h"
@@ -8,7 +8,7 @@ struct hook_order {
 	char **command;     /* NULL: there is no such hook */
 	char **environment; /* its own, or NULL */
 	char *directory;
-	int umask;          /* -1: as ours */
+	int umask; /* -1: as ours */
 	uint32_t timeout_ms;
 };
 

@@ -1,5 +1,5 @@
-/* A process that leads a group of its own, known again by whoever comes later: its number, the tick at which it began, and the boot
- * in which that was. Numbers are used again; the three together are not. A plain value: nothing to end. */
+/* A process that leads a group of its own, known again by whoever comes later: its number, the tick at which it began, and the
+ * boot in which that was. Numbers are used again; the three together are not. A plain value: nothing to end. */
 #ifndef STEWARD_HOOK_PROCESS_GROUP_H
 #define STEWARD_HOOK_PROCESS_GROUP_H
 #include <stdbool.h>

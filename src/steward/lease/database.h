@@ -15,7 +15,7 @@ struct database {
 	char path[PATH_MAX];
 	struct sqlite3 *handle; /* NULL: closed */
 	struct sqlite3_stmt *put, *remove, *fence;
-	bool set_aside;         /* a damaged one was; sticks until the user clears it */
+	bool set_aside;           /* a damaged one was; sticks until the user clears it */
 	char text[DATABASE_TEXT]; /* what went wrong last, for people */
 };
 

@@ -1,8 +1,8 @@
 /* From a config, the addresses known now and the stable numbers to a plan that relays can take. */
 #ifndef STEWARD_PLAN_BUILD_H
 #define STEWARD_PLAN_BUILD_H
-#include "steward/plan/ids.h"
 #include "steward/names/resolver.h"
+#include "steward/plan/ids.h"
 
 /* Which plan it is, and of which config. */
 struct plan_stamp {
@@ -11,6 +11,7 @@ struct plan_stamp {
 };
 
 /* The sealed memfd; -ENOMEM; -ENOSPC: no number is free for a service or backend (ids.h); or what memfd_create says. */
-int plan_build(const struct config *config, const struct resolver *resolver, struct plan_ids *ids, const struct plan_stamp *stamp);
+int plan_build(
+	const struct config *config, const struct resolver *resolver, struct plan_ids *ids, const struct plan_stamp *stamp);
 
 #endif
