@@ -159,7 +159,7 @@ static void adopt_session(struct relay *relay, struct session *session)
 
 	if (atomic_load(&slot->sequence) & 1) /* its writer died in the middle: it is as whole as it will ever be */
 		slot_write_end(slot);
-	session_mark_used(relay, session->index);
+	vacancies_mark(&relay->vacancies, session->index);
 	recount(relay, slot);
 	session->check_ms = WHEEL_TICK_MS;
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)

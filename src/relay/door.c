@@ -42,7 +42,7 @@ static uint32_t index_of(const struct relay *relay, const struct ledger_listener
 
 static bool has_room(const struct relay *relay)
 {
-	return relay->live < relay->sessions_max;
+	return relay->vacancies.live < relay->sessions_max;
 }
 
 /* The set watches nothing that it must not: another process may hold a copy of an inherited socket, so closing would not do. */

@@ -14,6 +14,7 @@ src_relay_librelay_a_SOURCES = \
 	src/relay/ring.c src/relay/ring.h \
 	src/relay/session.c src/relay/session.h src/relay/slot.h \
 	src/relay/socket.c src/relay/socket.h \
+	src/relay/vacancies.c src/relay/vacancies.h \
 	src/relay/wheel.c src/relay/wheel.h
 src_relay_librelay_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
 

@@ -132,10 +132,9 @@ static int open_tables(struct relay *relay)
 	if (!relay->census)
 		return -errno;
 	relay->sessions_max = relay->ledger.slot_count;
-	relay->used = calloc((relay->ledger.slot_count + 63) / 64, sizeof *relay->used);
 	relay->sessions = calloc(relay->ledger.slot_count, sizeof *relay->sessions);
 	relay->buffer = malloc(RELAY_BUFFER);
-	if (!relay->used || !relay->sessions || !relay->buffer)
+	if (vacancies_init(&relay->vacancies, relay->ledger.slot_count) < 0 || !relay->sessions || !relay->buffer)
 		return -ENOMEM;
 	/* Untouched until used, like the ledger itself: high_water bounds what is written here. */
 	for (uint32_t i = 0; i < atomic_load(&relay->header->high_water); i++)
@@ -281,7 +280,7 @@ static bool orphan_is_done(struct relay *relay)
 		doors_drain(relay);
 		session_end_all_by_us(relay, &reason, false);
 	}
-	if (!relay->header->draining || relay->live == 0)
+	if (!relay->header->draining || relay->vacancies.live == 0)
 		return relay->header->draining;
 	return alone_ms > timeout_ms + ORPHAN_FAREWELL_MS && only_waits_for_steward(relay);
 }

@@ -11,6 +11,7 @@
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 #include "relay/pipes.h"
+#include "relay/vacancies.h"
 #include "relay/wheel.h"
 #include "wire/census.h"
 #include "wire/ledger.h"
@@ -44,8 +45,7 @@ struct relay {
 	uint32_t index;          /* of its pair */
 	struct plan plan;        /* plan.header is NULL until there is one */
 	uint32_t sessions_max;   /* our share */
-	uint32_t live;           /* slots that are not free */
-	uint64_t *used;          /* a bit for each slot that is not free */
+	struct vacancies vacancies;
 	struct session *sessions; /* what a slot needs only while this process lives; same index */
 	struct session *run_head, **run_tail; /* used up their turn and have more to do */
 	struct pipes pipes;

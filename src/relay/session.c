@@ -17,42 +17,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-void session_mark_used(struct relay *relay, uint32_t index)
-{
-	relay->used[index / 64] |= (uint64_t)1 << index % 64;
-	relay->live++;
-}
-
-/* The lowest, so that the ledger stays dense and its untouched pages stay unallocated. */
 static struct session *take_slot(struct relay *relay)
 {
-	uint32_t words = (relay->ledger.slot_count + 63) / 64;
+	int64_t index = vacancies_take(&relay->vacancies);
 
-	for (uint32_t w = 0; w < words; w++) {
-		uint32_t index;
-
-		if (relay->used[w] == UINT64_MAX)
-			continue;
-		index = w * 64 + (uint32_t)__builtin_ctzll(~relay->used[w]);
-		if (index >= relay->ledger.slot_count)
-			break;
-		session_mark_used(relay, index);
-		relay->sessions[index].index = index;
-		return &relay->sessions[index];
-	}
-	return NULL;
+	if (index < 0)
+		return NULL;
+	relay->sessions[index].index = (uint32_t)index;
+	return &relay->sessions[index];
 }
 
 void session_free(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
-	uint32_t index = session->index;
 
 	assert(slot->fd[SIDE_CLIENT] < 0 && slot->fd[SIDE_BACKEND] < 0 && !session->telling);
 	wheel_remove(&relay->wheel, &session->due);
 	slot_set_state(slot, SLOT_FREE);
-	relay->used[index / 64] &= ~((uint64_t)1 << index % 64);
-	relay->live--;
+	vacancies_give(&relay->vacancies, session->index);
 }
 
 static void new_local_part(struct session *session)

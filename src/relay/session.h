@@ -73,7 +73,4 @@ void session_finish(struct relay *relay, struct session *session);
 /* The slot is free for another. */
 void session_free(struct relay *relay, struct session *session);
 
-/* The slot of that index is in use (at adoption). */
-void session_mark_used(struct relay *relay, uint32_t index);
-
 #endif

@@ -63,6 +63,11 @@ tests_unit_test_books_SOURCES = tests/unit/test_books.c
 tests_unit_test_books_CFLAGS = $(unit_relay_cflags)
 tests_unit_test_books_LDADD = $(unit_relay_libs)
 
+check_PROGRAMS += tests/unit/test_vacancies
+tests_unit_test_vacancies_SOURCES = tests/unit/test_vacancies.c
+tests_unit_test_vacancies_CFLAGS = $(unit_relay_cflags)
+tests_unit_test_vacancies_LDADD = $(unit_relay_libs)
+
 check_PROGRAMS += tests/unit/test_wheel
 tests_unit_test_wheel_SOURCES = tests/unit/test_wheel.c
 tests_unit_test_wheel_CFLAGS = $(unit_relay_cflags)
