@@ -114,8 +114,12 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 		slot->counted = 0;
 		session_note_reason(slot, WHO_POLICY, HOW_LIMIT, OPERATION_ACCEPT, 0);
 		slot_set_state(slot, SLOT_REFUSING);
+	} else if (slot->policy.hooked) {
+		/* From here on the steward may hear of it, from us or from a successor: its end must be told there. */
+		slot->told = TOLD_ASKED;
+		slot_set_state(slot, SLOT_ACQUIRING);
 	} else {
-		slot_set_state(slot, slot->policy.hooked ? SLOT_ACQUIRING : SLOT_CONNECTING);
+		slot_set_state(slot, SLOT_CONNECTING);
 	}
 	kill_point();
 	socket_arm_reset(fd);
@@ -236,7 +240,6 @@ void session_run(struct relay *relay, struct session *session)
 		break;
 	case SLOT_ACQUIRING:
 		if (!session->asked) {
-			slot->told |= TOLD_ASKED;
 			session->asked = true;
 			link_tell(relay, session, MESSAGE_ACQUIRE);
 		}

@@ -123,7 +123,7 @@ struct slot {
 };
 enum { COUNTED_SERVICE = 1, COUNTED_BACKEND = 2 };
 enum {
-	TOLD_ASKED = 1,     /* it was asked for a lease */
+	TOLD_ASKED = 1,     /* the steward may have been asked for its lease */
 	TOLD_CONNECTED = 2, /* that event is in the ring */
 	TOLD_ENDED = 4,     /* likewise */
 	TOLD_CLIENT = 8,    /* why it is refused: that is, or was, in the pipe of flow[SIDE_BACKEND] */
