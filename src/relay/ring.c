@@ -35,8 +35,6 @@ void ring_put(struct relay *relay, const struct session *session, enum event_kin
 
 	if (slot->told & told_bit(kind))
 		return;
-	if (number - atomic_load_explicit(&header->events_taken, memory_order_relaxed) > LEDGER_EVENTS)
-		atomic_fetch_add_explicit(&header->events_lost, 1, memory_order_relaxed);
 	atomic_store_explicit(&event->sequence, 0, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
 	event->kind = kind;

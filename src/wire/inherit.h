@@ -4,7 +4,7 @@
 #define WIRE_INHERIT_H
 
 /* 0, 1, 2: /dev/null, stderr, stderr.
- * steward: argv "tcpwarden: steward" --role CONFIG-PATH; holder: argv "tcpwarden: holder N". */
+ * steward: argv "tcpwarden: steward" --role CONFIG-PATH, and --resume once a config was accepted; holder: argv "tcpwarden: holder N". */
 enum {
 	INHERIT_SUPERVISOR = 3, /* channel to the supervisor */
 	INHERIT_PARENT = 4,     /* pidfd of the supervisor: readable when it is dead */

@@ -172,7 +172,6 @@ struct ledger_header {
 	uint32_t draining;         /* 1: accepts nothing more */
 	_Atomic uint64_t events_made;  /* number of the newest event */
 	_Atomic uint64_t events_taken; /* number up to which the steward has dealt with them */
-	_Atomic uint64_t events_lost;  /* overwritten before they were taken */
 	uint32_t kill_one_in;      /* kill points, only in builds that have them; 0: off */
 	uint32_t padding;
 	struct ledger_listener listeners[LEDGER_LISTENERS];

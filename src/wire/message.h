@@ -1,9 +1,10 @@
-/* Messages between roles: one SOCK_SEQPACKET pair per pair of roles, whose two ends the supervisor keeps open, so that a
- * role's death closes nothing and the next one finds its channel.
+/* Messages between roles: one SOCK_SEQPACKET pair per pair of roles. The supervisor keeps both ends of each one between
+ * steward and relay, so that a death closes nothing there and the next one finds its channel. A steward gets a new channel to the supervisor at each
+ * start; a holder alone has the far end of its own, whose end of file says that its descriptor table is gone.
  *
  * A message only asks for a step that a start would take anyway: losing one loses no fact, and doing one twice does no harm.
- * Facts stand in the ledger, in the lease database, in the plan or in the kernel. So a role that starts first drops what was
- * queued for its predecessor, and says HELLO; who hears HELLO says again whatever still waits for an answer.
+ * Facts stand in the ledger, in the lease database, in the plan or in the kernel. So who starts first drops what was
+ * queued for its predecessor on a channel that it finds, and says HELLO; who hears HELLO says again whatever still waits for an answer.
  *
  * Each message has a fixed size and a fixed number of descriptors, and only some may be said by a given speaker at a given
  * time (message_set). What is not permitted now is as fatal to its sender as what is unknown. */
