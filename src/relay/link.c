@@ -226,7 +226,7 @@ static void obey(struct relay *relay, struct message *m)
 		doors_drain(relay);
 		break;
 #define M(NAME, ...) case MESSAGE_##NAME:
-		M(NONE)
+		M(NONE) M(PROBE)
 		M(KINDS) M(SETTINGS) M(ACCEPTED) M(READY) M(RELOADED) M(RELOADING) M(STATUS) M(REPLACE) M(STOPPED) M(BEGIN)
 			M(RESUME) M(INHERITED) M(PAIR) M(PAIR_LOST) M(RELOAD) M(STOP) M(HOLDER) M(RELAY) M(RELAY_HELLO)
 				M(PLAN_TAKEN) M(LISTENING) M(ACQUIRE) M(ENDED) M(EVENTS) M(RESOLVE)

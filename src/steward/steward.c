@@ -185,6 +185,7 @@ static void on_upstream_message(void *context, struct message *m)
 	case MESSAGE_EVENTS_TAKEN:
 	case MESSAGE_KILL:
 	case MESSAGE_KILL_ALL:
+	case MESSAGE_PROBE:
 	case MESSAGE_DRAIN:
 	case MESSAGE_KINDS:
 		return; /* upstream lets none of these through */

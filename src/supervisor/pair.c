@@ -38,15 +38,16 @@ static bool is_ready(const struct pair *pair)
 	return header_of(pair) && atomic_load_explicit(&header_of(pair)->ready, memory_order_relaxed);
 }
 
-static uint32_t kill_one_in(void)
+static struct ledger_trial trial(void)
 {
+	const char *no_rto_max = getenv("TCPWARDEN_NO_RTO_MAX");
+	struct ledger_trial trial = {.no_rto_max = no_rto_max && *no_rto_max};
 #ifdef KILL_POINTS
-	const char *text = getenv("TCPWARDEN_KILL_ONE_IN");
+	const char *kill_one_in = getenv("TCPWARDEN_KILL_ONE_IN");
 
-	return text ? (uint32_t)strtoul(text, NULL, 10) : 0;
-#else
-	return 0;
+	trial.kill_one_in = kill_one_in ? (uint32_t)strtoul(kill_one_in, NULL, 10) : 0;
 #endif
+	return trial;
 }
 
 /* What a table of descriptors lives with: its ledger and its channel to the steward. */
@@ -72,7 +73,7 @@ static int make_incarnation(struct pair *pair)
 
 	pair->incarnation++;
 	pair->ledger_fd =
-		ledger_create(pair->tree->id, pair->index, pair->incarnation, capacity_slots(capacity_limit()), kill_one_in());
+		ledger_create(pair->tree->id, pair->index, pair->incarnation, capacity_slots(capacity_limit()), trial());
 	if (pair->ledger_fd < 0)
 		return pair->ledger_fd;
 	snprintf(path, sizeof path, "/proc/self/fd/%d", pair->ledger_fd);

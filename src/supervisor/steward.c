@@ -97,6 +97,7 @@ static void on_message(struct steward *steward, struct message *message)
 	case MESSAGE_EVENTS_TAKEN:
 	case MESSAGE_KILL:
 	case MESSAGE_KILL_ALL:
+	case MESSAGE_PROBE:
 	case MESSAGE_DRAIN:
 	case MESSAGE_KINDS:
 		break; /* message_receive lets none of these through */

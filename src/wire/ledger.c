@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static_assert(sizeof(struct slot) == 512, "a slot is eight cache lines");
+static_assert(sizeof(struct slot) == 576, "a slot is nine cache lines");
 static_assert((LEDGER_EVENTS & (LEDGER_EVENTS - 1)) == 0, "the ring is indexed by masking");
 
 enum { PAGE = 4096, READ_TRIES = 64 };
@@ -57,7 +57,7 @@ static void fill(struct ledger_header *h, uint64_t tree, uint32_t relay, uint32_
 	h->magic = LEDGER_MAGIC;
 }
 
-int ledger_create(uint64_t tree, uint32_t relay, uint32_t incarnation, uint32_t slot_count, uint32_t kill_one_in)
+int ledger_create(uint64_t tree, uint32_t relay, uint32_t incarnation, uint32_t slot_count, struct ledger_trial trial)
 {
 	struct ledger_header sized = {0};
 	struct ledger_header *header;
@@ -76,7 +76,8 @@ int ledger_create(uint64_t tree, uint32_t relay, uint32_t incarnation, uint32_t 
 		return r;
 	}
 	fill(header, tree, relay, incarnation, slot_count);
-	header->kill_one_in = kill_one_in;
+	header->kill_one_in = trial.kill_one_in;
+	header->no_rto_max = trial.no_rto_max;
 	munmap(header, sizeof *header);
 	r = shared_seal(fd, false);
 	if (r < 0) {

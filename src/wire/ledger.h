@@ -23,7 +23,7 @@
 
 enum {
 	LEDGER_MAGIC = 0x74776c67,
-	LEDGER_VERSION = 1,
+	LEDGER_VERSION = 2,
 	LEDGER_LISTENERS = 256,
 	LEDGER_PIPES = 1024,
 	LEDGER_EVENTS = 4096, /* a power of two */
@@ -84,6 +84,7 @@ struct session_record {
 	struct endpoint client;
 	struct endpoint local;
 	struct endpoint backend; /* the address in use, AF_UNSPEC: none yet */
+	struct endpoint source;  /* our own end of the connection to it, AF_UNSPEC: not connected */
 	uint32_t service_id;     /* plan_service.id */
 	uint32_t backend_id;     /* plan_backend.id, 0: none */
 	uint32_t listener_id;
@@ -120,6 +121,10 @@ struct slot {
 	struct endpoint route;     /* where an acquire hook sent it; AF_UNSPEC: the service's own backends */
 	uint64_t received[SIDES];  /* what that side's kernel books said when its socket was closed: bytes that came in, */
 	uint64_t acked[SIDES];     /* and bytes that its peer acknowledged */
+	_Atomic uint64_t moved_ms[SIDES]; /* when that side's flow last gave bytes on, CLOCK_MONOTONIC; 0: never */
+	_Atomic uint64_t progress_ms[SIDES]; /* since when that side's peer has acknowledged nothing more, as last seen while
+	                                        bytes were outstanding */
+	uint64_t spare[4];
 };
 enum { COUNTED_SERVICE = 1, COUNTED_BACKEND = 2 };
 enum {
@@ -127,6 +132,7 @@ enum {
 	TOLD_CONNECTED = 2, /* that event is in the ring */
 	TOLD_ENDED = 4,     /* likewise */
 	TOLD_CLIENT = 8,    /* why it is refused: that is, or was, in the pipe of flow[SIDE_BACKEND] */
+	TOLD_PROBE = 16,    /* its peers are being asked for a sign of life: keepalive is not as its policy says */
 };
 
 enum listener_state { LISTENER_FREE, LISTENER_BOUND, LISTENER_LISTENING };
@@ -173,7 +179,7 @@ struct ledger_header {
 	_Atomic uint64_t events_made;  /* number of the newest event */
 	_Atomic uint64_t events_taken; /* number up to which the steward has dealt with them */
 	uint32_t kill_one_in;      /* kill points, only in builds that have them; 0: off */
-	uint32_t padding;
+	uint32_t no_rto_max;       /* 1: do as on a kernel without TCP_RTO_MAX_MS */
 	struct ledger_listener listeners[LEDGER_LISTENERS];
 	struct ledger_pipe pipes[LEDGER_PIPES];
 };
@@ -186,8 +192,13 @@ struct ledger {
 	size_t size;
 };
 
+/* What a relay is to do for tests: see the header. */
+struct ledger_trial {
+	uint32_t kill_one_in, no_rto_max;
+};
+
 /* A new ledger for a pair, as a sealed memfd; -errno. slot_count 1..LEDGER_SLOTS_MAX. */
-int ledger_create(uint64_t tree, uint32_t relay, uint32_t incarnation, uint32_t slot_count, uint32_t kill_one_in);
+int ledger_create(uint64_t tree, uint32_t relay, uint32_t incarnation, uint32_t slot_count, struct ledger_trial trial);
 
 /* Maps it, writable or not, and checks that it is one of ours and whole. 0 or -errno (-EPROTO: another version, -EINVAL: damaged,
  * -EPERM: it could be truncated under us). Unmap with ledger_unmap. */

@@ -4,6 +4,7 @@ src_wire_libwire_a_SOURCES = \
 	src/wire/census.c src/wire/census.h \
 	src/wire/inherit.h \
 	src/wire/ledger.c src/wire/ledger.h \
+	src/wire/liveness.c src/wire/liveness.h \
 	src/wire/message.c src/wire/message.h \
 	src/wire/plan.c src/wire/plan.h \
 	src/wire/policy.h \

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { MESSAGE_VERSION = 1, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_NAME_SIZE = 33 };
+enum { MESSAGE_VERSION = 2, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_NAME_SIZE = 33 };
 
 /* M(NAME, member of union message_body, descriptors, speaker → listener, what it asks) */
 #define MESSAGES(M) \
@@ -58,6 +58,7 @@ enum { MESSAGE_VERSION = 1, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_N
 	M(END_DURABLE, session, 0, "answer to ENDED: the slot may be freed") \
 	M(EVENTS_TAKEN, taken, 0, "events up to this one are dealt with") \
 	M(KILL, kill, 0, "end this session") \
+	M(PROBE, session, 0, "ask both its peers for a sign of life now; the kernel knows the answer") \
 	M(KILL_ALL, kill, 0, "end every session") \
 	M(DRAIN, none, 0, "accept nothing more: close every listener after what is queued")
 

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-enum { PLAN_MAGIC = 0x7477706c, PLAN_VERSION = 1 };
+enum { PLAN_MAGIC = 0x7477706c, PLAN_VERSION = 2 };
 
 struct plan_text {
 	uint32_t offset, length; /* into the text section; no NUL is counted or needed */

@@ -26,16 +26,20 @@ struct side_policy {
 	uint32_t user_timeout_ms;      /* 0: not set, tcp(7) TCP_USER_TIMEOUT */
 	uint32_t linger_timeout_ms;
 	uint32_t connect_timeout_ms;   /* backend only: for one address */
-	uint32_t spare[4];             /* dead_after, stall_after and what else a side may need */
+	uint32_t dead_after_ms;        /* 0: off */
+	uint32_t ask_gap_ms;           /* with dead_after: bytes outstanding, the kernel asks at least so often (liveness.h) */
+	uint32_t stall_after_ms;       /* 0: off */
 	uint8_t linger;                /* enum linger_mode */
 	uint8_t nodelay;
-	uint8_t padding[6];
+	uint8_t padding[2];
 };
 
 struct policy {
 	struct side_policy side[SIDES];
 	uint32_t connect_retries;      /* further tries after the first, over all addresses and backends */
-	uint32_t spare[5];             /* idle, half-close and lifetime */
+	uint32_t idle_timeout_ms;       /* these three: 0: off */
+	uint32_t half_close_timeout_ms;
+	uint32_t lifetime_ms;
 	uint8_t on_failure;            /* enum end_mode */
 	uint8_t on_connect_failure;
 	uint8_t on_policy_end;

@@ -29,6 +29,11 @@ tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c
 tests_unit_test_ledger_CFLAGS = $(unit_wire_cflags)
 tests_unit_test_ledger_LDADD = $(unit_wire_libs)
 
+check_PROGRAMS += tests/unit/test_liveness
+tests_unit_test_liveness_SOURCES = tests/unit/test_liveness.c
+tests_unit_test_liveness_CFLAGS = $(unit_wire_cflags)
+tests_unit_test_liveness_LDADD = $(unit_wire_libs)
+
 check_PROGRAMS += tests/unit/test_message
 tests_unit_test_message_SOURCES = tests/unit/test_message.c
 tests_unit_test_message_CFLAGS = $(unit_wire_cflags)

@@ -65,9 +65,12 @@ static void has_the_documented_defaults(void **state)
 		assert_int_equal(s->policy.side[i].linger_timeout_ms, 30000);
 		assert_int_equal(s->policy.side[i].nodelay, 1);
 		assert_int_equal(s->policy.side[i].user_timeout_ms, 0);
-		assert_int_equal(s->policy.side[i].keepalive_idle_s, 30);
-		assert_int_equal(s->policy.side[i].keepalive_interval_s, 10);
-		assert_int_equal(s->policy.side[i].keepalive_count, 3);
+		assert_int_equal(s->policy.side[i].dead_after_ms, 60000);
+		assert_int_equal(s->policy.side[i].ask_gap_ms, 8000);
+		assert_int_equal(s->policy.side[i].stall_after_ms, 0);
+		assert_int_equal(s->policy.side[i].keepalive_idle_s, 12);
+		assert_int_equal(s->policy.side[i].keepalive_interval_s, 4);
+		assert_int_equal(s->policy.side[i].keepalive_count, 12);
 	}
 	assert_null(s->acquire.command);
 	assert_null(s->release.command);
@@ -103,9 +106,9 @@ static void a_service_has_what_it_says_then_the_defaults_then_ours(void **state)
 	assert_int_equal(a->policy.side[SIDE_BACKEND].linger_timeout_ms, 30000);
 	assert_int_equal(a->policy.side[SIDE_CLIENT].user_timeout_ms, 60000);
 	/* on again, in part or whole, where the defaults had it off */
-	assert_int_equal(a->policy.side[SIDE_CLIENT].keepalive_idle_s, 30);
+	assert_int_equal(a->policy.side[SIDE_CLIENT].keepalive_idle_s, 40);
 	assert_int_equal(a->policy.side[SIDE_CLIENT].keepalive_count, 5);
-	assert_int_equal(b->policy.side[SIDE_CLIENT].keepalive_idle_s, 30);
+	assert_int_equal(b->policy.side[SIDE_CLIENT].keepalive_idle_s, 12);
 	assert_string_equal(a->acquire.command[1], "x");
 	assert_null(a->acquire.command[2]);
 	assert_int_equal(a->acquire.timeout_ms, 7000);

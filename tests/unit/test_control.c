@@ -103,7 +103,7 @@ static int setup(void **state)
 	struct control_options options = {0};
 	struct message_pair name = {0, 1};
 	char error[CONTROL_ERROR_SIZE], path[64];
-	int channel[2], fd = ledger_create(1, 0, 1, SLOTS, 0);
+	int channel[2], fd = ledger_create(1, 0, 1, SLOTS, (struct ledger_trial){0});
 
 	uv_loop_init(&w->loop);
 	w->listeners = listeners_new();

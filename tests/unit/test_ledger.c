@@ -30,7 +30,7 @@ static int make(void **state)
 	char path[64];
 	int fd;
 
-	p.fd = ledger_create(TREE, 3, 2, SLOTS, 0);
+	p.fd = ledger_create(TREE, 3, 2, SLOTS, (struct ledger_trial){0});
 	assert_true(p.fd >= 0);
 	assert_int_equal(ledger_map(&p.relay, p.fd, true), 0);
 	snprintf(path, sizeof path, "/proc/self/fd/%d", p.fd);
@@ -84,8 +84,8 @@ static void test_new_slots_are_free(void **state)
 static void test_slot_counts_are_bounded(void **state)
 {
 	(void)state;
-	assert_int_equal(ledger_create(1, 0, 0, 0, 0), -EINVAL);
-	assert_int_equal(ledger_create(1, 0, 0, LEDGER_SLOTS_MAX + 1, 0), -EINVAL);
+	assert_int_equal(ledger_create(1, 0, 0, 0, (struct ledger_trial){0}), -EINVAL);
+	assert_int_equal(ledger_create(1, 0, 0, LEDGER_SLOTS_MAX + 1, (struct ledger_trial){0}), -EINVAL);
 }
 
 static void test_cannot_be_pulled_away(void **state)

@@ -46,7 +46,7 @@ static int setup(void **state)
 	w->ids = plan_ids_new();
 	w->view.relays = 2;
 	for (uint32_t i = 0; i < 2; i++) {
-		int fd = ledger_create(1, i, 1, 4, 0);
+		int fd = ledger_create(1, i, 1, 4, (struct ledger_trial){0});
 
 		assert_int_equal(ledger_map(&w->ledger[i], fd, true), 0);
 		close(fd);

@@ -24,7 +24,7 @@ static int set_up(void **state)
 	int fd;
 
 	for (uint32_t i = 0; i < 2; i++) {
-		fd = ledger_create(1, i, 1, 16, 0);
+		fd = ledger_create(1, i, 1, 16, (struct ledger_trial){0});
 		assert_true(fd >= 0);
 		assert_int_equal(ledger_map(&b->ledger[i], fd, true), 0);
 		close(fd);

@@ -91,7 +91,7 @@ static int reader_of(int fd)
 
 static void add_pair(struct world *w)
 {
-	int channel[2], fd = ledger_create(77, w->name.relay, w->name.incarnation, SLOTS, 0);
+	int channel[2], fd = ledger_create(77, w->name.relay, w->name.incarnation, SLOTS, (struct ledger_trial){0});
 
 	assert_true(fd >= 0);
 	assert_int_equal(ledger_map(&w->ledger, fd, true), 0);

@@ -3,14 +3,13 @@
 #include "steward/config/syntax.h"
 #include "steward/config/value.h"
 #include "wire/census.h"
+#include "wire/liveness.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { KEEPALIVE_IDLE = 0 }; /* where settings_keepalive has it */
 
 /* Where else a setting of this name stands, as "client.linger"; false: nowhere. */
 static bool find_elsewhere(const struct setting *group, const char *name, const char *prefix, char *ret, size_t size)
@@ -107,15 +106,13 @@ static void read_simple(struct reader *r, const char *path, const struct setting
 
 static void read_keepalive(struct reader *r, const char *path, const struct setting *s, const config_setting_t *value, void *into)
 {
-	const struct setting *idle = &s->settings[KEEPALIVE_IDLE];
 	struct side_policy *side = into;
-	char why[VALUE_WHY];
 	int type = config_setting_type(value);
 	bool off = (type == CONFIG_TYPE_BOOL && !config_setting_get_bool(value)) ||
 		   (type == CONFIG_TYPE_STRING && strcmp(config_setting_get_string(value), "off") == 0);
 
 	if (off) {
-		side->keepalive_idle_s = 0;
+		side->keepalive_idle_s = KEEPALIVE_OFF;
 		return;
 	}
 	if (type != CONFIG_TYPE_BOOL && type != CONFIG_TYPE_GROUP) {
@@ -123,8 +120,8 @@ static void read_keepalive(struct reader *r, const char *path, const struct sett
 		return;
 	}
 	/* On again where the defaults had turned it off. */
-	if (side->keepalive_idle_s == 0)
-		value_store(idle, idle->value, into, why);
+	if (side->keepalive_idle_s == KEEPALIVE_OFF)
+		side->keepalive_idle_s = 0;
 	if (type == CONFIG_TYPE_GROUP)
 		read_group(r, path, s->name, s->settings, value, into);
 }

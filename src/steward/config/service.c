@@ -3,6 +3,7 @@
 #include "steward/config/reader.h"
 #include "steward/config/value.h"
 #include "wire/census.h"
+#include "wire/liveness.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -235,6 +236,8 @@ static void read_service(struct reader *r, const config_setting_t *group, size_t
 		reader_complain(r, line_of(group), path, "no backends (backends = \"plc-a.lan:502\";)");
 	check_hook(r, path, group, "acquire", &service->acquire);
 	check_hook(r, path, group, "release", &service->release);
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
+		liveness_derive(&service->policy.side[s]);
 	service->policy.hooked = service->acquire.command || service->release.command;
 }
 

@@ -4,6 +4,7 @@
 #include "steward/config/config.h"
 #include "wire/census.h"
 #include "wire/ledger.h"
+#include "wire/liveness.h"
 
 #include <limits.h>
 #include <string.h>
@@ -26,16 +27,21 @@ static const char *const words_on_error[] = {"refuse", "allow", NULL};
 
 /* tcp(7); the kernel refuses more: MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL, MAX_TCP_KEEPCNT of include/net/tcp.h */
 static const struct setting settings_keepalive[] = {
-	{"idle", SETTING_S, FIELD(side_policy, keepalive_idle_s), .low = SECOND, .high = 32767 * SECOND, .value = "30s",
-		.meaning = "silence after which the first probe goes out"},
-	{"interval", SETTING_S, FIELD(side_policy, keepalive_interval_s), .low = SECOND, .high = 32767 * SECOND, .value = "10s",
-		.meaning = "time between probes"},
-	{"count", SETTING_NUMBER, FIELD(side_policy, keepalive_count), .low = 1, .high = 127, .value = "3",
-		.meaning = "unanswered probes after which the peer is dead"},
+	{"idle", SETTING_S, FIELD(side_policy, keepalive_idle_s), .low = SECOND, .high = 32767 * SECOND,
+		.example = "2h", .meaning = "silence after which the first probe goes out; from dead_after if not given"},
+	{"interval", SETTING_S, FIELD(side_policy, keepalive_interval_s), .low = SECOND, .high = 32767 * SECOND,
+		.example = "10s", .meaning = "time between probes; from dead_after if not given"},
+	{"count", SETTING_NUMBER, FIELD(side_policy, keepalive_count), .low = 1, .high = 127,
+		.example = "3", .meaning = "unanswered probes after which the peer is dead; from dead_after if not given"},
 	{.name = NULL},
 };
 
 #define SIDE_SETTINGS                                                                                                            \
+	{"dead_after", SETTING_MS, FIELD(side_policy, dead_after_ms), .low = LIVENESS_LEAST_MS, .high = LIVENESS_MOST_MS,        \
+		.off = true, .value = "60s", .meaning = "a peer that gives no sign of life for so long, though asked, is dead"}, \
+		{"stall_after", SETTING_MS, FIELD(side_policy, stall_after_ms), .low = SECOND, .high = DAYS_24, .off = true,     \
+			.value = "off", .example = "10m",                                                                        \
+			.meaning = "a peer that takes none of the bytes that wait for it for so long is given up"},              \
 	{"linger", SETTING_WORD, FIELD(side_policy, linger), .words = words_linger, .value = "deliver",                          \
 		.meaning = "how this side's socket is closed at an orderly end"},                                                \
 		{"linger_timeout", SETTING_MS, FIELD(side_policy, linger_timeout_ms), .low = 1, .high = DAYS_24, .value = "30s", \
@@ -132,6 +138,13 @@ const struct setting settings_service[] = {
 		.value = "reset", .meaning = "what the client sees when no backend could be connected"},
 	{"on_policy_end", SETTING_WORD, FIELD(service_config, policy.on_policy_end), .words = words_end, .value = "reset",
 		.meaning = "what both sides see when we end the session"},
+	{"idle_timeout", SETTING_MS, FIELD(service_config, policy.idle_timeout_ms), .low = SECOND, .high = DAYS_24, .off = true,
+		.value = "off", .example = "15m", .meaning = "no byte moved either way for so long ends the session"},
+	{"half_close_timeout", SETTING_MS, FIELD(service_config, policy.half_close_timeout_ms), .low = SECOND, .high = DAYS_24,
+		.off = true, .value = "off", .example = "5m",
+		.meaning = "one direction has ended and nothing moved in the other for so long"},
+	{"lifetime", SETTING_MS, FIELD(service_config, policy.lifetime_ms), .low = SECOND, .high = DAYS_24, .off = true,
+		.value = "off", .example = "12h", .meaning = "how long a session may last, whatever it does"},
 	{"abort_on_close", SETTING_BOOL, FIELD(service_config, policy.abort_on_close), .value = "false",
 		.meaning = "a client that closes its direction while it waits is gone"},
 	{"client", SETTING_GROUP, FIELD(service_config, policy.side[SIDE_CLIENT]), .settings = settings_client,
@@ -203,8 +216,7 @@ bool setting_is_later(const char *parent, const char *name)
 		const char *parent, *name; /* parent NULL: wherever a service's settings may stand */
 	} later[] = {
 		/* clang-format off */
-		{"client", "dead_after"}, {"backend", "dead_after"}, {"client", "stall_after"}, {"backend", "stall_after"},
-		{NULL, "dead_after"}, {NULL, "idle_timeout"}, {NULL, "half_close_timeout"}, {NULL, "lifetime"}, {NULL, "on_backend_gone"},
+		{NULL, "on_backend_gone"},
 		{NULL, "transparent"}, {NULL, "mark"},
 		{"", "status"}, {"", "drain_timeout"}, {"", "upgrade_timeout"},
 		{"limits", "per_client"}, {"limits", "rate"}, {"limits", "on_limit"}, {"limits", "reclaim_timeout"},

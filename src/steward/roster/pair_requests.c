@@ -162,6 +162,7 @@ bool pair_handle(struct pair *p, struct message *m)
 	case MESSAGE_EVENTS_TAKEN:
 	case MESSAGE_KILL:
 	case MESSAGE_KILL_ALL:
+	case MESSAGE_PROBE:
 	case MESSAGE_DRAIN:
 	case MESSAGE_KINDS:
 		break;
