@@ -2,10 +2,12 @@
 
 #include "relay/books.h"
 #include "relay/connect.h"
+#include "relay/deadline.h"
 #include "relay/door.h"
 #include "relay/ending.h"
 #include "relay/flow.h"
 #include "relay/kill_point.h"
+#include "relay/probe.h"
 #include "relay/session.h"
 #include "relay/socket.h"
 #include "wire/inherit.h"
@@ -174,6 +176,7 @@ static void adopt_session(struct relay *relay, struct session *session)
 		if (slot->flow[s] == FLOW_SHUT && slot->fd[other_side(s)] >= 0)
 			shutdown(slot->fd[other_side(s)], SHUT_WR);
 	}
+	probe_adopt(relay, session);
 	kill_point();
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
 		if (slot->fd[s] >= 0)
@@ -189,6 +192,8 @@ static void adopt_session(struct relay *relay, struct session *session)
 		connect_adopt(relay, session);
 	if (slot_state(slot) == SLOT_CLOSING || slot_state(slot) == SLOT_CONNECTING)
 		wheel_set(&relay->wheel, &session->due, slot->deadline_ms);
+	if (slot_state(slot) == SLOT_RELAYING)
+		deadline_adopt(relay, session);
 	session_queue(relay, session);
 }
 

@@ -69,7 +69,7 @@ static bool fin_received(int fd, int state, int *error)
 	return raw >= 0 && raw - count(fd, SIOCINQ) == 1;
 }
 
-static int info(int fd, struct tcp_info *ret)
+int books_info(int fd, struct tcp_info *ret)
 {
 	socklen_t length = sizeof *ret;
 
@@ -77,10 +77,18 @@ static int info(int fd, struct tcp_info *ret)
 	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, ret, &length) < 0 ? -errno : 0;
 }
 
+int books_probes(int fd)
+{
+	struct tcp_info now;
+	int r = books_info(fd, &now);
+
+	return r < 0 ? r : now.tcpi_probes;
+}
+
 int books_state(int fd)
 {
 	struct tcp_info now;
-	int r = info(fd, &now);
+	int r = books_info(fd, &now);
 
 	return r < 0 ? r : now.tcpi_state;
 }
@@ -93,13 +101,13 @@ int books_read(int fd, unsigned known, struct books *ret)
 
 	/* The counters move under us while packets come in; what was read counts only if they stood still meanwhile. */
 	do {
-		r = info(fd, &a);
+		r = books_info(fd, &a);
 		if (r < 0)
 			return r;
 		fin_in = (known & BOOKS_FINISHED) || fin_received(fd, a.tcpi_state, &error);
 		unread = count(fd, SIOCINQ);
 		unacknowledged = count(fd, SIOCOUTQ);
-		r = info(fd, &b);
+		r = books_info(fd, &b);
 		if (r < 0)
 			return r;
 	} while (a.tcpi_bytes_received != b.tcpi_bytes_received || a.tcpi_bytes_acked != b.tcpi_bytes_acked ||
@@ -138,10 +146,10 @@ bool books_end_is_clean(int fd, int *error)
 
 	*error = 0;
 	do {
-		if (info(fd, &a) < 0)
+		if (books_info(fd, &a) < 0)
 			return true;
 		clean = fin_received(fd, a.tcpi_state, error);
-		if (info(fd, &b) < 0)
+		if (books_info(fd, &b) < 0)
 			return true;
 	} while (a.tcpi_state != b.tcpi_state);
 	return clean;

@@ -22,6 +22,13 @@ enum { BOOKS_SHUT = 1, BOOKS_FINISHED = 2 };
 /* known: of these two. 0 or -errno (-EOPNOTSUPP: not TCP). tcp(7) TCP_INFO, SIOCINQ, SIOCOUTQ; net/ipv4/tcp.c tcp_inq_hint, tcp_ioctl. */
 int books_read(int fd, unsigned known, struct books *ret);
 
+/* tcp(7) TCP_INFO, what this kernel knows of it; the rest is 0. 0 or -errno. */
+struct tcp_info;
+int books_info(int fd, struct tcp_info *ret);
+
+/* Keepalive or window probes that the peer has not answered; -errno. */
+int books_probes(int fd);
+
 /* The state alone, or -errno. */
 int books_state(int fd);
 

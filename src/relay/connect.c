@@ -91,13 +91,18 @@ static void give_up(struct relay *relay, struct session *session, enum who who, 
 static void connected(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
+	struct sockaddr_storage source = {0};
+	socklen_t length = sizeof source;
 
 	if (flow_prepare(relay, session) < 0) {
 		give_up(relay, session, WHO_SYSTEM, HOW_LIMIT, EMFILE);
 		return;
 	}
+	silence_start(&session->silence[SIDE_BACKEND], relay->now_ms);
+	getsockname(slot->fd[SIDE_BACKEND], (struct sockaddr *)&source, &length);
 	slot_write_begin(slot);
 	slot->record.connected_ms = relay->now_ms;
+	endpoint_from_sockaddr(&slot->record.source, &source);
 	slot_write_end(slot);
 	wheel_remove(&relay->wheel, &session->due);
 	slot->deadline_ms = 0;
@@ -162,7 +167,7 @@ static int try_address(struct relay *relay, struct session *session, const struc
 	kill_point();
 	slot->fd[SIDE_BACKEND] = fd; /* listed before it can be connected: unlisted ones are closed by who comes after us */
 	kill_point();
-	r = socket_apply(fd, to->to.ss_family, policy, &option);
+	r = socket_apply(fd, to->to.ss_family, policy, relay->rto_max, &option);
 	if (r < 0) {
 		say(LOG_ERR, "service %s: cannot set %s on a backend's socket: %s", slot->record.service, option, strerror(-r));
 		return r;

@@ -90,7 +90,7 @@ static void apply_policy(struct relay *relay, const struct ledger_listener *l)
 
 	if (!service)
 		return;
-	r = socket_apply(l->fd, l->local.family, &service->policy.side[SIDE_CLIENT], &option);
+	r = socket_apply(l->fd, l->local.family, &service->policy.side[SIDE_CLIENT], relay->rto_max, &option);
 	if (r < 0)
 		say(LOG_ERR, "service %s: cannot set %s on listener %s: %s", service->name, option, l->address, strerror(-r));
 }

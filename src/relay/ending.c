@@ -1,5 +1,6 @@
 #include "relay/ending.h"
 
+#include "relay/deadline.h"
 #include "relay/flow.h"
 #include "relay/kill_point.h"
 #include "relay/socket.h"
@@ -23,6 +24,11 @@ static uint32_t larger(uint32_t a, uint32_t b)
 	return a > b ? a : b;
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* Each side has its own linger_timeout, from the same moment on; the slot keeps the later end. */
 static uint64_t side_deadline_ms(const struct slot *slot, enum side s)
 {
@@ -32,12 +38,20 @@ static uint64_t side_deadline_ms(const struct slot *slot, enum side s)
 	return slot->deadline_ms - longest + p[s].linger_timeout_ms;
 }
 
-/* When its linger_timeout has passed. A slow peer is not a dead one: as long as it acknowledges more of what the other side sent,
- * its time begins anew. Where the end is ours it does not, or a slow client could keep us from ever ending. */
+/* When its peer last acknowledged more of what the other side sent; of a unix socket, when it was last given something. */
+static uint64_t progress_ms(const struct slot *slot, const struct session *session, enum side s)
+{
+	uint64_t given_ms = atomic_load_explicit(&slot->moved_ms[other_side(s)], memory_order_relaxed);
+
+	return session->silence[s].outstanding_ms ? session->silence[s].progress_ms : given_ms;
+}
+
+/* When its linger_timeout has passed. A slow peer is not a dead one: as long as it acknowledges more, its time begins anew. Where
+ * the end is ours it does not, or a slow client could keep us from ever ending. */
 static uint64_t late_at_ms(const struct slot *slot, const struct session *session, enum side s)
 {
 	uint64_t late_ms = side_deadline_ms(slot, s),
-		 since_progress_ms = session->progress_ms[s] + slot->policy.side[s].linger_timeout_ms;
+		 since_progress_ms = progress_ms(slot, session, s) + slot->policy.side[s].linger_timeout_ms;
 
 	return session_is_ended_by_us(slot) || since_progress_ms < late_ms ? late_ms : since_progress_ms;
 }
@@ -47,16 +61,28 @@ static bool is_late(const struct relay *relay, const struct session *session, en
 	return relay->now_ms >= late_at_ms(&relay->ledger.slots[session->index], session, s);
 }
 
-/* books: NULL for a unix socket, here and below. */
-static void note_progress(struct relay *relay, struct session *session, enum side s, const struct books *books)
+/* A peer that is dead or stalled is not delivered to any further: what it said still is. */
+static void watch_peer(struct relay *relay, struct session *session, enum side s)
 {
 	struct slot *slot = session_slot(relay, session);
-	uint64_t acked = books ? (uint64_t)books->acked : atomic_load_explicit(&slot->moved[other_side(s)], memory_order_relaxed);
+	struct silence *silence = &session->silence[s];
+	enum who who = s == SIDE_CLIENT ? WHO_CLIENT : WHO_BACKEND;
 
-	if (acked <= session->acked[s])
-		return;
-	session->acked[s] = acked;
-	session->progress_ms[s] = relay->now_ms;
+	if (!silence->outstanding_ms)
+		silence_begin(silence, &slot->policy.side[s], relay->now_ms, 0, relay->now_ms);
+	switch (deadline_ask(relay, session, s)) {
+	case SILENCE_OVER:
+	case SILENCE_WAITS:
+		break;
+	case SILENCE_DEAD:
+		session_note_reason(slot, who, HOW_DEAD, OPERATION_CLOSE, ETIMEDOUT);
+		ending_peer_failed(relay, session, s, OPERATION_CLOSE, ETIMEDOUT);
+		break;
+	case SILENCE_STALLED:
+		session_note_reason(slot, who, HOW_STALLED, OPERATION_CLOSE, 0);
+		ending_peer_failed(relay, session, s, OPERATION_CLOSE, ETIMEDOUT);
+		break;
+	}
 }
 
 static void cut(struct relay *relay, struct session *session, enum side from)
@@ -216,7 +242,8 @@ void ending_now(struct relay *relay, struct session *session)
 	session_queue(relay, session);
 }
 
-/* The socket's last account, then it goes. Orderly: without the reset that it is armed with. */
+/* The socket's last account, then it goes. books: NULL for a unix socket, here and below. Orderly: without the reset that it is
+ * armed with. */
 static void let_go(struct relay *relay, struct session *session, enum side s, const struct books *books, bool orderly)
 {
 	struct slot *slot = session_slot(relay, session);
@@ -244,12 +271,6 @@ static void let_go(struct relay *relay, struct session *session, enum side s, co
 	kill_point();
 	close(fd);
 	kill_point();
-}
-
-/* The kernel goes on by itself after close, and someone must bound it: a peer with a closed window would hold it for ever. */
-static void bound_background(int fd, uint32_t timeout_ms)
-{
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
 }
 
 /* Reads and drops what still comes. True: the peer has ended, too; *error if by a failure. */
@@ -310,7 +331,7 @@ static void deliver(struct relay *relay, struct session *session, enum side s, c
 			note_failure(slot, s, error);
 		let_go(relay, session, s, books, true);
 	} else if (slot->policy.side[s].linger == LINGER_BACKGROUND && peer_ended) {
-		bound_background(fd, slot->policy.side[s].linger_timeout_ms);
+		socket_bound_background(fd, slot->policy.side[s].linger_timeout_ms);
 		let_go(relay, session, s, books, true);
 	} else if (is_late(relay, session, s)) {
 		let_go(relay, session, s, books, books_unacknowledged(fd) == 0 && !session->input_cut[s]);
@@ -364,7 +385,8 @@ void ending_run(struct relay *relay, struct session *session)
 		if (slot->fd[s] < 0)
 			continue;
 		of[s] = session_books(slot, s, &books[s]) == 0 ? &books[s] : NULL;
-		note_progress(relay, session, s, of[s]);
+		if (of[s] && slot->ending[s] != ENDING_NOW)
+			watch_peer(relay, session, s);
 	}
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
 		if (slot->fd[s] >= 0)
@@ -377,9 +399,13 @@ void ending_run(struct relay *relay, struct session *session)
 		session_queue(relay, session);
 	/* No edge tells that the last byte was acknowledged, so it is looked for, ever more seldom. */
 	due_ms = relay->now_ms + session->check_ms;
-	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
-		if (slot->fd[s] >= 0 && late_at_ms(slot, session, s) < due_ms)
-			due_ms = late_at_ms(slot, session, s);
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
+		if (slot->fd[s] < 0)
+			continue;
+		due_ms = earlier(due_ms, late_at_ms(slot, session, s));
+		if (session->silence[s].outstanding_ms)
+			due_ms = earlier(due_ms, session->silence[s].look_ms);
+	}
 	session->check_ms = (uint16_t)(session->check_ms >= CHECK_MOST_MS / 2 ? CHECK_MOST_MS : session->check_ms * 2);
 	wheel_set(&relay->wheel, &session->due, due_ms);
 }

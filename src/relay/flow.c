@@ -1,6 +1,7 @@
 #include "relay/flow.h"
 
 #include "relay/books.h"
+#include "relay/deadline.h"
 #include "relay/ending.h"
 #include "relay/kill_point.h"
 #include "relay/socket.h"
@@ -94,10 +95,20 @@ static enum step source_over(struct relay *relay, struct session *session, enum 
 	/* Stored first: whoever finds it says it again, which does no harm. */
 	slot->flow[from] = FLOW_SHUT;
 	kill_point();
-	if (slot->fd[to] >= 0)
+	if (slot->fd[to] >= 0) {
 		shutdown(slot->fd[to], SHUT_WR);
+		slot_moved(slot, from, 0, relay->now_ms);
+		deadline_given(relay, session, to);
+	}
 	kill_point();
 	return STEP_OVER;
+}
+
+/* There is nothing to take now. A peer that we gave up (it is dead or stalled, its socket is not) will say nothing more that
+ * counts. */
+static enum step source_waits(struct relay *relay, struct session *session, enum side from)
+{
+	return session_slot(relay, session)->side_end[from] == SIDE_FAILED ? source_over(relay, session, from) : STEP_WAIT;
 }
 
 static int drop(int fd, size_t bytes)
@@ -149,7 +160,8 @@ static enum step copy_step(struct relay *relay, struct session *session, enum si
 	if (n < 0) {
 		if (errno == EINTR)
 			return STEP_MORE;
-		return errno == EAGAIN ? STEP_WAIT : failed(relay, session, from, OPERATION_RECEIVE, errno);
+		return errno == EAGAIN ? source_waits(relay, session, from)
+				       : failed(relay, session, from, OPERATION_RECEIVE, errno);
 	}
 	k = send(slot->fd[to], relay->buffer, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
 	kill_point();
@@ -158,7 +170,7 @@ static enum step copy_step(struct relay *relay, struct session *session, enum si
 	if (drop(slot->fd[from], (size_t)k) < 0)
 		return failed(relay, session, from, OPERATION_RECEIVE, EIO);
 	kill_point();
-	slot_moved(slot, from, (uint64_t)k);
+	slot_moved(slot, from, (uint64_t)k, relay->now_ms);
 	*moved += (size_t)k;
 	/* All that was there is through, and nothing but more bytes can have come since, which is an edge: no need to ask again.
 	 * An end or an urgent mark may stand behind what was read, and then the event that woke us says so. */
@@ -219,11 +231,12 @@ static enum step splice_in(struct relay *relay, struct session *session, enum si
 		return failed(relay, session, from, OPERATION_RECEIVE, errno);
 	/* splice stops at an urgent mark, by EAGAIN or by 0 with bytes unread. Only recv declares an end. */
 	if (!bookless(slot))
-		return n == 0 || books_unread(slot->fd[from]) > 0 ? copy_step(relay, session, from, moved) : STEP_WAIT;
+		return n == 0 || books_unread(slot->fd[from]) > 0 ? copy_step(relay, session, from, moved)
+								  : source_waits(relay, session, from);
 	if (family_of(slot, from) != AF_UNIX && books_unread(slot->fd[from]) > 0)
 		return past_mark(relay, session, from);
 	if (n < 0)
-		return STEP_WAIT;
+		return source_waits(relay, session, from);
 	n = recv(slot->fd[from], &c, 1, MSG_PEEK | MSG_DONTWAIT);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? STEP_WAIT : failed(relay, session, from, OPERATION_RECEIVE, errno);
@@ -241,7 +254,7 @@ static enum step splice_out(struct relay *relay, struct session *session, enum s
 	if (n < 0)
 		return target_waits(relay, session, from, errno);
 	session->in_pipe[from] -= (uint32_t)n;
-	slot_moved(slot, from, (uint64_t)n);
+	slot_moved(slot, from, (uint64_t)n, relay->now_ms);
 	*moved += (size_t)n;
 	return STEP_MORE;
 }
@@ -341,6 +354,7 @@ bool flow_pump(struct relay *relay, struct session *session, enum side from)
 	if (moved) {
 		uint32_t wake = moved > UINT32_MAX / 8 ? UINT32_MAX / 8 : (uint32_t)moved;
 
+		deadline_given(relay, session, other_side(from));
 		session->average[from] = (session->average[from] * 3 + wake) / 4;
 		/* Between the two marks it stays with what it does. */
 		if (bulk && session->average[from] > COPY_BELOW && session->average[from] <= SPLICE_ABOVE)

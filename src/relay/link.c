@@ -1,6 +1,7 @@
 #include "relay/link.h"
 
 #include "relay/door.h"
+#include "relay/probe.h"
 #include "relay/session.h"
 #include "wire/say.h"
 
@@ -16,7 +17,7 @@ static const message_set steward_may_say = 0 | (message_set)1 << MESSAGE_STEWARD
 					   (message_set)1 << MESSAGE_LISTEN | (message_set)1 << MESSAGE_UNLISTEN |
 					   (message_set)1 << MESSAGE_VERDICT | (message_set)1 << MESSAGE_END_DURABLE |
 					   (message_set)1 << MESSAGE_EVENTS_TAKEN | (message_set)1 << MESSAGE_KILL |
-					   (message_set)1 << MESSAGE_KILL_ALL | (message_set)1 << MESSAGE_DRAIN;
+					   (message_set)1 << MESSAGE_KILL_ALL | (message_set)1 << MESSAGE_PROBE | (message_set)1 << MESSAGE_DRAIN;
 
 static void on_channel(uv_poll_t *poll, int status, int events);
 
@@ -222,11 +223,16 @@ static void obey(struct relay *relay, struct message *m)
 	case MESSAGE_KILL_ALL:
 		session_end_all_by_us(relay, &m->body.kill.reason, m->body.kill.now);
 		break;
+	case MESSAGE_PROBE:
+		session = find(relay, m->body.session.slot, m->body.session.id);
+		if (session)
+			probe_ask(relay, session);
+		break;
 	case MESSAGE_DRAIN:
 		doors_drain(relay);
 		break;
 #define M(NAME, ...) case MESSAGE_##NAME:
-		M(NONE) M(PROBE)
+		M(NONE)
 		M(KINDS) M(SETTINGS) M(ACCEPTED) M(READY) M(RELOADED) M(RELOADING) M(STATUS) M(REPLACE) M(STOPPED) M(BEGIN)
 			M(RESUME) M(INHERITED) M(PAIR) M(PAIR_LOST) M(RELOAD) M(STOP) M(HOLDER) M(RELAY) M(RELAY_HELLO)
 				M(PLAN_TAKEN) M(LISTENING) M(ACQUIRE) M(ENDED) M(EVENTS) M(RESOLVE)

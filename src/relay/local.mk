@@ -4,15 +4,19 @@ src_relay_librelay_a_SOURCES = \
 	src/relay/adopt.c src/relay/adopt.h \
 	src/relay/books.c src/relay/books.h \
 	src/relay/connect.c src/relay/connect.h \
+	src/relay/deadline.c src/relay/deadline.h \
 	src/relay/door.c src/relay/door.h \
 	src/relay/ending.c src/relay/ending.h \
 	src/relay/flow.c src/relay/flow.h \
 	src/relay/kill_point.c src/relay/kill_point.h \
 	src/relay/link.c src/relay/link.h \
+	src/relay/pace.c src/relay/pace.h \
 	src/relay/pipes.c src/relay/pipes.h \
+	src/relay/probe.c src/relay/probe.h \
 	src/relay/relay.c src/relay/relay.h \
 	src/relay/ring.c src/relay/ring.h \
 	src/relay/session.c src/relay/session.h src/relay/slot.h \
+	src/relay/silence.c src/relay/silence.h \
 	src/relay/socket.c src/relay/socket.h \
 	src/relay/vacancies.c src/relay/vacancies.h \
 	src/relay/wheel.c src/relay/wheel.h

@@ -5,9 +5,11 @@
 #include "relay/door.h"
 #include "relay/kill_point.h"
 #include "relay/link.h"
+#include "relay/probe.h"
 #include "relay/ring.h"
 #include "relay/session.h"
 #include "wire/inherit.h"
+#include "wire/liveness.h"
 #include "wire/say.h"
 
 #include <errno.h>
@@ -60,6 +62,7 @@ static void beat(struct relay *relay)
 static void on_beat(uv_timer_t *timer)
 {
 	beat(timer->data);
+	probe_end_due(timer->data);
 	link_try_again(timer->data);
 }
 
@@ -131,6 +134,7 @@ static int open_tables(struct relay *relay)
 	relay->census = census_map(HOLDER_CENSUS);
 	if (!relay->census)
 		return -errno;
+	relay->rto_max = !relay->header->no_rto_max && liveness_kernel_paces();
 	relay->sessions_max = relay->ledger.slot_count;
 	relay->sessions = calloc(relay->ledger.slot_count, sizeof *relay->sessions);
 	relay->buffer = malloc(RELAY_BUFFER);

@@ -7,10 +7,13 @@
  *   connect   reaching a backend               link      the channel to the steward
  *   session   a session's life: begin, state changes, finish
  *   ring      the events that the steward makes the log of
+ *   deadline    what the clock ends: silence (is a peer dead, stalled or slow?), pace, idle and life times
+ *   probe       asking a session's peers whether they live, when someone wants to know
  *   books, socket, pipes, wheel                helpers that know nothing of sessions */
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 #include "relay/pipes.h"
+#include "relay/probe.h"
 #include "relay/vacancies.h"
 #include "relay/wheel.h"
 #include "wire/census.h"
@@ -50,6 +53,7 @@ struct relay {
 	struct session *run_head, **run_tail; /* used up their turn and have more to do */
 	struct pipes pipes;
 	struct wheel wheel;
+	struct probes probes;
 	uint32_t turn_of_backend[CENSUS_SERVICES]; /* round-robin */
 	uint64_t now_ms;         /* CLOCK_MONOTONIC, of this turn of the loop */
 	int epoll;
@@ -60,6 +64,7 @@ struct relay {
 	bool doors_paused;       /* accepting rests: out of slots or descriptors */
 	uint64_t doors_resume_ms;
 	uint64_t doors_said_ms;  /* when it was last said why, 0: never */
+	bool rto_max;            /* the kernel has TCP_RTO_MAX_MS, and we use it */
 	bool loop_touched;       /* libuv arms what was started only in uv_run */
 	uint64_t orphan_ms;      /* since when the supervisor is dead, 0: it lives */
 	bool orphan_ended;       /* and its sessions were ended for that */

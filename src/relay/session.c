@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "relay/connect.h"
+#include "relay/deadline.h"
 #include "relay/ending.h"
 #include "relay/flow.h"
 #include "relay/kill_point.h"
@@ -105,6 +106,7 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 	}
 	slot = session_slot(relay, session);
 	new_local_part(session);
+	silence_start(&session->silence[SIDE_CLIENT], relay->now_ms);
 	fill(relay, slot, service, listener, fd, client);
 	/* Listed before it is counted, so that a successor counts what we did. */
 	slot->counted_service = service->id;
@@ -224,9 +226,14 @@ static void run_relaying(struct relay *relay, struct session *session)
 		again |= flow_pump(relay, session, s);
 	if (slot_state(slot) != SLOT_RELAYING)
 		return;
-	if (slot->flow[SIDE_CLIENT] == FLOW_SHUT && slot->flow[SIDE_BACKEND] == FLOW_SHUT)
+	if (slot->flow[SIDE_CLIENT] == FLOW_SHUT && slot->flow[SIDE_BACKEND] == FLOW_SHUT) {
 		ending_begin(relay, session, NULL, ENDING_DELIVER);
-	else if (again)
+		return;
+	}
+	/* On the wheel it is not due yet. */
+	if (!session->due.link && !deadline_look(relay, session))
+		return;
+	if (again)
 		session_queue(relay, session);
 }
 

@@ -6,6 +6,7 @@
 #define RELAY_SESSION_H
 #include "relay/books.h"
 #include "relay/relay.h"
+#include "relay/silence.h"
 #include "relay/slot.h"
 
 struct session {
@@ -24,9 +25,8 @@ struct session {
 	bool telling;                  /* is in the tell queue */
 	bool asked;                    /* ACQUIRE was said by us */
 	bool blocked[SIDES];           /* that side's flow waits until its target is writable */
-	uint64_t acked[SIDES];         /* bytes that side had acknowledged when it was last looked at, once it is closing, */
-	uint64_t progress_ms[SIDES];   /* and when that last grew */
 	bool input_cut[SIDES];         /* bytes of that side were read and dropped */
+	struct silence silence[SIDES];
 };
 
 static inline struct slot *session_slot(struct relay *relay, const struct session *session)

@@ -31,12 +31,13 @@ static inline void slot_set_state(struct slot *slot, enum slot_state state)
 	atomic_store_explicit(&slot->state, state, memory_order_release);
 }
 
-/* One writer: no locked instruction is needed. */
-static inline void slot_moved(struct slot *slot, enum side from, uint64_t bytes)
+/* One writer: no locked instruction is needed. No bytes: an end of stream was passed on. */
+static inline void slot_moved(struct slot *slot, enum side from, uint64_t bytes, uint64_t now_ms)
 {
 	uint64_t n = atomic_load_explicit(&slot->moved[from], memory_order_relaxed);
 
 	atomic_store_explicit(&slot->moved[from], n + bytes, memory_order_relaxed);
+	atomic_store_explicit(&slot->moved_ms[from], now_ms, memory_order_relaxed);
 }
 
 #endif

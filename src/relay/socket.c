@@ -5,39 +5,61 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-static int set(int fd, int level, int option, int value, const char *name, const char **ret_option)
+/* linux/tcp.h since 6.15 */
+enum { RTO_MAX_MS = 44, RTO_MAX_DEFAULT_MS = 120000 };
+
+struct option {
+	int level, option, value;
+	const char *name;
+};
+
+static int set_all(int fd, const struct option *options, size_t count, const char **ret_option)
 {
-	if (setsockopt(fd, level, option, &value, sizeof value) == 0)
-		return 0;
-	*ret_option = name;
-	return -errno;
+	for (size_t i = 0; i < count; i++) {
+		if (setsockopt(fd, options[i].level, options[i].option, &options[i].value, sizeof options[i].value) == 0)
+			continue;
+		*ret_option = options[i].name;
+		return -errno;
+	}
+	return 0;
 }
 
-int socket_apply(int fd, int family, const struct side_policy *p, const char **ret_option)
+int socket_set_keepalive(int fd, const struct side_policy *p, const char **ret_option)
 {
-	const struct {
-		int level, option, value;
-		const char *name;
-	} options[] = {
+	const struct option options[] = {
+		{SOL_SOCKET, SO_KEEPALIVE, p->keepalive_idle_s > 0, "SO_KEEPALIVE"},
+		{IPPROTO_TCP, TCP_KEEPCNT, (int)p->keepalive_count, "TCP_KEEPCNT"},
+		{IPPROTO_TCP, TCP_KEEPINTVL, (int)p->keepalive_interval_s, "TCP_KEEPINTVL"},
+		{IPPROTO_TCP, TCP_KEEPIDLE, (int)p->keepalive_idle_s, "TCP_KEEPIDLE"},
+	};
+
+	/* Zero is no keepalive time that the kernel would take. */
+	return set_all(fd, options, p->keepalive_idle_s ? sizeof options / sizeof *options : 1, ret_option);
+}
+
+int socket_apply(int fd, int family, const struct side_policy *p, bool rto_max, const char **ret_option)
+{
+	const struct option options[] = {
 		{SOL_SOCKET, SO_OOBINLINE, 1, "SO_OOBINLINE"},
 		{IPPROTO_TCP, TCP_NODELAY, p->nodelay, "TCP_NODELAY"},
 		{IPPROTO_TCP, TCP_USER_TIMEOUT, (int)p->user_timeout_ms, "TCP_USER_TIMEOUT"},
-		{SOL_SOCKET, SO_KEEPALIVE, p->keepalive_idle_s > 0, "SO_KEEPALIVE"},
-		{IPPROTO_TCP, TCP_KEEPIDLE, (int)p->keepalive_idle_s, "TCP_KEEPIDLE"},
-		{IPPROTO_TCP, TCP_KEEPINTVL, (int)p->keepalive_interval_s, "TCP_KEEPINTVL"},
-		{IPPROTO_TCP, TCP_KEEPCNT, (int)p->keepalive_count, "TCP_KEEPCNT"},
+		{IPPROTO_TCP, RTO_MAX_MS, p->ask_gap_ms ? (int)p->ask_gap_ms : RTO_MAX_DEFAULT_MS, "TCP_RTO_MAX_MS"},
 	};
-	/* Zero is no keepalive time that the kernel would take. */
-	size_t n = p->keepalive_idle_s ? sizeof options / sizeof *options : 4;
+	size_t count = sizeof options / sizeof *options;
+	int r;
 
 	if (family == AF_UNIX)
 		return 0;
-	for (size_t i = 0; i < n; i++) {
-		int r = set(fd, options[i].level, options[i].option, options[i].value, options[i].name, ret_option);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	r = set_all(fd, options, rto_max ? count : count - 1, ret_option);
+	return r < 0 ? r : socket_set_keepalive(fd, p, ret_option);
+}
+
+void socket_bound_background(int fd, uint32_t timeout_ms)
+{
+	int ms = (int)timeout_ms, rto_max_ms = RTO_MAX_DEFAULT_MS;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+	setsockopt(fd, IPPROTO_TCP, RTO_MAX_MS, &rto_max_ms, sizeof rto_max_ms); /* an older kernel has none */
 }
 
 static void set_linger(int fd, int on)

@@ -7,9 +7,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Everything a side's policy asks of a socket: SO_OOBINLINE, TCP_NODELAY, keepalive, TCP_USER_TIMEOUT. On a listener all of it is
- * inherited by what it accepts (tcp(7)), on a backend's socket it goes before connect. 0 or -errno with the option's name in *ret_option. */
-int socket_apply(int fd, int family, const struct side_policy *policy, const char **ret_option);
+/* Everything a side's policy asks of a socket: SO_OOBINLINE, TCP_NODELAY, keepalive, TCP_USER_TIMEOUT, and with rto_max TCP_RTO_MAX_MS. On
+ * a listener all of it is inherited by what it accepts (tcp(7)), on a backend's socket it goes before connect. 0 or -errno with
+ * the option's name in *ret_option. */
+int socket_apply(int fd, int family, const struct side_policy *policy, bool rto_max, const char **ret_option);
+
+/* The keepalive numbers alone, which may be off. 0 or -errno with the option's name in *ret_option. */
+int socket_set_keepalive(int fd, const struct side_policy *policy, const char **ret_option);
+
+/* About to be closed with bytes unacknowledged, which the kernel goes on to deliver by itself for at most so long: a peer with a
+ * closed window would hold it for ever, and a slow one has to be waited for, which a lowered TCP_RTO_MAX_MS would not. */
+void socket_bound_background(int fd, uint32_t timeout_ms);
 
 /* SO_LINGER {1, 0}: the mark of a listed session. Whatever closes the socket, also our death, is then seen as a reset. */
 void socket_arm_reset(int fd);

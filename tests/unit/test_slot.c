@@ -48,10 +48,12 @@ static void test_moved(void **state)
 	struct slot slot = {0};
 
 	(void)state;
-	slot_moved(&slot, SIDE_BACKEND, 7);
-	slot_moved(&slot, SIDE_BACKEND, 8);
+	slot_moved(&slot, SIDE_BACKEND, 7, 100);
+	slot_moved(&slot, SIDE_BACKEND, 8, 200);
 	assert_int_equal(atomic_load(&slot.moved[SIDE_BACKEND]), 15);
 	assert_int_equal(atomic_load(&slot.moved[SIDE_CLIENT]), 0);
+	assert_int_equal(atomic_load(&slot.moved_ms[SIDE_BACKEND]), 200);
+	assert_int_equal(atomic_load(&slot.moved_ms[SIDE_CLIENT]), 0);
 }
 
 int main(void)

@@ -1,0 +1,168 @@
+#include "relay/deadline.h"
+
+#include "relay/ending.h"
+
+#include <errno.h>
+
+enum { ADOPTED_LOOKS_MS = 1000 }; /* a successor looks at what it adopted spread over so long */
+
+static uint64_t load(const _Atomic uint64_t *at)
+{
+	return atomic_load_explicit(at, memory_order_relaxed);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Whether anybody wants to know how its bytes fare. */
+static bool is_watched(const struct slot *slot, enum side s)
+{
+	const struct side_policy *p = &slot->policy.side[s];
+
+	return p->dead_after_ms || p->stall_after_ms || slot->policy.idle_timeout_ms || slot->policy.half_close_timeout_ms;
+}
+
+static void set_no_later(struct relay *relay, struct session *session, uint64_t due_ms)
+{
+	if (!session->due.link || session->due.due_ms > due_ms)
+		wheel_set(&relay->wheel, &session->due, due_ms);
+}
+
+static void store_progress(struct slot *slot, enum side s, const struct silence *silence)
+{
+	atomic_store_explicit(&slot->progress_ms[s], silence->outstanding_ms ? silence->progress_ms : 0, memory_order_relaxed);
+}
+
+void deadline_given(struct relay *relay, struct session *session, enum side to)
+{
+	struct slot *slot = session_slot(relay, session);
+	struct silence *silence = &session->silence[to];
+
+	if (silence->outstanding_ms || !is_watched(slot, to))
+		return;
+	/* What it sent was a sign of life. */
+	silence_begin(silence, &slot->policy.side[to], relay->now_ms, load(&slot->moved_ms[to]), relay->now_ms);
+	store_progress(slot, to, silence);
+	set_no_later(relay, session, silence->look_ms);
+}
+
+void deadline_adopt(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+	uint64_t first_ms = relay->now_ms + session->index * 16 % ADOPTED_LOOKS_MS;
+
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
+		struct silence *silence = &session->silence[s];
+		uint64_t since_ms = load(&slot->progress_ms[s]);
+
+		if (slot->fd[s] < 0 || !is_watched(slot, s))
+			continue;
+		silence_begin(silence, &slot->policy.side[s], since_ms ? since_ms : relay->now_ms, 0, relay->now_ms);
+		silence->look_ms = first_ms;
+		pace_adopt(&silence->pace, &slot->policy.side[s], relay->rto_max);
+	}
+	set_no_later(relay, session, first_ms);
+}
+
+enum silence_verdict deadline_ask(struct relay *relay, struct session *session, enum side s)
+{
+	struct slot *slot = session_slot(relay, session);
+	struct silence *silence = &session->silence[s];
+	enum silence_verdict verdict = silence_look(silence, &slot->policy.side[s], slot->fd[s], relay->rto_max, relay->now_ms);
+
+	store_progress(slot, s, silence);
+	return verdict;
+}
+
+/* False: it was ended. */
+static bool peers_are_well(struct relay *relay, struct session *session)
+{
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
+		struct silence *silence = &session->silence[s];
+
+		if (!silence->outstanding_ms || relay->now_ms < silence->look_ms)
+			continue;
+		switch (deadline_ask(relay, session, s)) {
+		case SILENCE_OVER:
+		case SILENCE_WAITS:
+			break;
+		case SILENCE_DEAD:
+			ending_peer_failed(relay, session, s, OPERATION_SEND, ETIMEDOUT);
+			return false;
+		case SILENCE_STALLED:
+			session_note_reason(session_slot(relay, session), s == SIDE_CLIENT ? WHO_CLIENT : WHO_BACKEND,
+				HOW_STALLED, OPERATION_SEND, 0);
+			ending_peer_failed(relay, session, s, OPERATION_SEND, ETIMEDOUT);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* When a byte last went on: from us, or out of a socket that holds much into a peer that takes it slowly. */
+static uint64_t last_move_ms(const struct session *session, const struct slot *slot)
+{
+	uint64_t last_ms = slot->record.connected_ms;
+
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
+		last_ms = later(last_ms, load(&slot->moved_ms[s]));
+		if (session->silence[s].outstanding_ms)
+			last_ms = later(last_ms, session->silence[s].progress_ms);
+	}
+	return last_ms;
+}
+
+/* The earliest of the policy's own deadlines, UINT64_MAX: none; *how: what it will be called. */
+static uint64_t policy_due_ms(const struct session *session, const struct slot *slot, enum how *how)
+{
+	const struct policy *p = &slot->policy;
+	bool half_closed = (slot->flow[SIDE_CLIENT] == FLOW_SHUT) != (slot->flow[SIDE_BACKEND] == FLOW_SHUT);
+	const struct {
+		uint32_t after_ms;
+		uint64_t since_ms;
+		enum how how;
+	} deadlines[] = {
+		{p->lifetime_ms, slot->record.started_ms, HOW_LIFETIME},
+		{half_closed ? p->half_close_timeout_ms : 0, last_move_ms(session, slot), HOW_HALF_CLOSE},
+		{p->idle_timeout_ms, last_move_ms(session, slot), HOW_IDLE},
+	};
+	uint64_t due_ms = UINT64_MAX;
+
+	for (size_t i = 0; i < sizeof deadlines / sizeof *deadlines; i++) {
+		uint64_t at_ms = deadlines[i].since_ms + deadlines[i].after_ms;
+
+		if (!deadlines[i].after_ms || at_ms >= due_ms)
+			continue;
+		due_ms = at_ms;
+		*how = deadlines[i].how;
+	}
+	return due_ms;
+}
+
+bool deadline_look(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+	enum how how = HOW_NONE;
+	uint64_t due_ms;
+
+	if (!peers_are_well(relay, session))
+		return false;
+	due_ms = policy_due_ms(session, slot, &how);
+	if (relay->now_ms >= due_ms) {
+		session_end_by_us(relay, session, &(struct reason){.who = WHO_POLICY, .how = (uint8_t)how}, false);
+		return false;
+	}
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
+		if (session->silence[s].outstanding_ms)
+			due_ms = earlier(due_ms, session->silence[s].look_ms);
+	if (due_ms != UINT64_MAX)
+		wheel_set(&relay->wheel, &session->due, due_ms);
+	return true;
+}

@@ -1,0 +1,20 @@
+/* What a relaying session may be ended for by the clock: a peer that is dead or stalled (silence.h), idle_timeout,
+ * half_close_timeout, lifetime. One entry on the wheel for all of it; a session with nothing outstanding costs no system call
+ * here. */
+#ifndef RELAY_DEADLINE_H
+#define RELAY_DEADLINE_H
+#include "relay/session.h"
+
+/* Bytes or a FIN were given to that side. */
+void deadline_given(struct relay *relay, struct session *session, enum side to);
+
+/* SLOT_RELAYING: ends the session if something is due, else sets its next look. False: it was ended. */
+bool deadline_look(struct relay *relay, struct session *session);
+
+/* A predecessor's session: what was outstanding then still is. */
+void deadline_adopt(struct relay *relay, struct session *session);
+
+/* Asks about one side now; also of a session that is closing. Acts on nothing. */
+enum silence_verdict deadline_ask(struct relay *relay, struct session *session, enum side s);
+
+#endif
