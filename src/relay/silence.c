@@ -8,7 +8,7 @@
 enum {
 	LOOKS = 4,           /* in dead_after, or stall_after */
 	FIRST_LOOK = 20,     /* the first at one who was silent before comes after this part of dead_after */
-	LOOK_LEAST_MS = 20,  /* once it is due */
+	LOOKS_IN_GAP = 8,    /* when it is due and only the kernel's questions, or a sign of life, are wanting */
 	TIMER_NOISE_MS = 50, /* tcpi_last_ack_recv is in ticks of the kernel's clock: two readings of one moment differ */
 };
 
@@ -102,7 +102,7 @@ enum silence_verdict silence_judge(
 			asked_ms(silence, policy, info) + (uint64_t)policy->dead_after_ms * LIVENESS_ASKED_PERCENT / 100);
 		if (now_ms >= dead_ms && questions >= LIVENESS_ASKS)
 			return SILENCE_DEAD;
-		next_ms = earlier(next_ms, later(dead_ms, now_ms + LOOK_LEAST_MS));
+		next_ms = earlier(next_ms, now_ms < dead_ms ? dead_ms : now_ms + policy->ask_gap_ms / LOOKS_IN_GAP);
 	}
 	if (policy->stall_after_ms) {
 		uint64_t stalled_ms = silence->progress_ms + policy->stall_after_ms;
@@ -111,7 +111,7 @@ enum silence_verdict silence_judge(
 
 		if (now_ms >= stalled_ms && lives)
 			return SILENCE_STALLED;
-		next_ms = earlier(next_ms, later(stalled_ms, now_ms + LOOK_LEAST_MS));
+		next_ms = earlier(next_ms, now_ms < stalled_ms ? stalled_ms : now_ms + policy->stall_after_ms / LOOKS_IN_GAP);
 	}
 	silence->look_ms = next_ms;
 	return SILENCE_WAITS;
