@@ -66,7 +66,8 @@ void deadline_adopt(struct relay *relay, struct session *session)
 			continue;
 		silence_begin(silence, &slot->policy.side[s], since_ms ? since_ms : relay->now_ms, 0, relay->now_ms);
 		silence->look_ms = first_ms;
-		pace_adopt(&silence->pace, &slot->policy.side[s], relay->rto_max);
+		if (!relay->rto_max)
+			pace_adopt(&silence->pace, &slot->policy.side[s], relay->now_ms);
 	}
 	set_no_later(relay, session, first_ms);
 }

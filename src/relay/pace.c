@@ -4,48 +4,104 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { BACKOFF_MOST = 10, PROBE_LEAST_US = 200000 };
+enum {
+	BACKOFF_MOST = 10,
+	PROBE_LEAST_US = 200000,
+	MARGIN_MS = 100,     /* a loop that comes later than this is too late to clamp a gap */
+	POLL_MS = 20,        /* until the answer is seen */
+	TIMER_NOISE_MS = 50, /* of what is reckoned from tcpi_last_ack_recv, which is in ticks of the kernel's clock */
+};
 
 uint32_t pace_every_ms(const struct side_policy *policy)
 {
 	return policy->ask_gap_ms / 2;
 }
 
-static void set(int fd, uint32_t ms)
+static bool is_ours(const struct side_policy *policy)
 {
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+	return policy->ask_gap_ms && !policy->user_timeout_ms;
 }
 
-/* The gap after the next question, by itself. With packets in flight the timeout is backed off already, with a closed window only
- * counted. */
-static uint64_t coming_gap_ms(const struct tcp_info *info)
+/* 0: taken back. */
+static void set(struct pace *pace, int fd, uint64_t reach_ms)
+{
+	uint32_t ms = reach_ms ? (uint32_t)(reach_ms - pace->since_ms) : 0;
+
+	if (reach_ms == pace->reach_ms)
+		return;
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+	pace->reach_ms = reach_ms;
+}
+
+/* The gap that the kernel would have begun with its last question, by itself. With packets in flight the timeout is backed off
+ * already, with a closed window only counted. */
+static uint64_t own_gap_ms(const struct tcp_info *info)
 {
 	uint64_t base_us = info->tcpi_rto > PROBE_LEAST_US ? info->tcpi_rto : PROBE_LEAST_US;
 	unsigned backoff = info->tcpi_backoff < BACKOFF_MOST ? info->tcpi_backoff : BACKOFF_MOST;
 
-	return (info->tcpi_unacked ? base_us : base_us << backoff) * 2 / 1000;
+	return (info->tcpi_unacked ? base_us : base_us << backoff) / 1000;
 }
 
-void pace_keep(struct pace *pace, const struct side_policy *policy, int fd, const struct tcp_info *info, uint64_t now_ms)
+/* The peer answers window probes: the answer set the timer anew, clamped by what the timeout was then. */
+static void answered(struct pace *pace, int fd, const struct tcp_info *info, uint64_t heard_ms)
 {
-	if (!policy->ask_gap_ms || policy->user_timeout_ms)
-		return;
-	if (!pace->on && coming_gap_ms(info) <= policy->ask_gap_ms)
-		return;
-	pace->on = true;
-	set(fd, (uint32_t)(now_ms - pace->since_ms) + policy->ask_gap_ms + pace_every_ms(policy));
+	uint64_t own_ms = heard_ms + own_gap_ms(info);
+
+	/* When it asked after a clamped gap tells when the kernel's clock began. Taken a little too early, so that more is left
+	 * until the timeout than is thought. */
+	if (pace->clamped && pace->next_ms) {
+		uint64_t late_ms = heard_ms - pace->next_ms - TIMER_NOISE_MS; /* negative wraps, and is added so */
+
+		pace->since_ms += late_ms;
+		if (pace->reach_ms)
+			pace->reach_ms += late_ms;
+	}
+	pace->clamped = pace->reach_ms && pace->reach_ms < own_ms;
+	pace->next_ms = pace->clamped ? pace->reach_ms : own_ms;
+	pace->heard_ms = heard_ms;
+	set(pace, fd, 0);
 }
 
-void pace_adopt(struct pace *pace, const struct side_policy *policy, bool rto_max)
+uint64_t pace_keep(struct pace *pace, const struct side_policy *policy, int fd, const struct tcp_info *info, uint64_t heard_ms,
+	uint64_t now_ms)
 {
-	pace->on = !rto_max && policy->ask_gap_ms && !policy->user_timeout_ms;
-	/* Its progress was seen at a look, and had happened by then. */
+	uint64_t every_ms = pace_every_ms(policy);
+	bool in_persist = !info->tcpi_unacked, answers = in_persist && !info->tcpi_probes;
+
+	if (!is_ours(policy))
+		return UINT64_MAX;
+	if (own_gap_ms(info) * 2 <= policy->ask_gap_ms) {
+		pace->next_ms = 0;
+		set(pace, fd, 0);
+		return now_ms + every_ms;
+	}
+	if (answers && heard_ms > pace->heard_ms + TIMER_NOISE_MS)
+		answered(pace, fd, info, heard_ms);
+	/* Silent, or not asked when it was reckoned. */
+	if (!answers || !pace->next_ms || now_ms > pace->next_ms + every_ms) {
+		pace->next_ms = 0;
+		set(pace, fd, now_ms + policy->ask_gap_ms + every_ms);
+		return now_ms + every_ms;
+	}
+	if (now_ms + MARGIN_MS < pace->next_ms)
+		return pace->next_ms - MARGIN_MS;
+	set(pace, fd, pace->next_ms + policy->ask_gap_ms);
+	return now_ms < pace->next_ms ? pace->next_ms + POLL_MS : now_ms + POLL_MS;
+}
+
+void pace_adopt(struct pace *pace, const struct side_policy *policy, uint64_t now_ms)
+{
+	if (!is_ours(policy))
+		return;
+	/* Progress was seen at a look, and had happened by then. */
 	pace->since_ms -= policy->ask_gap_ms;
+	pace->reach_ms = now_ms;
 }
 
 void pace_end(struct pace *pace, const struct side_policy *policy, int fd)
 {
-	if (pace->on)
-		set(fd, policy->user_timeout_ms);
-	pace->on = false;
+	if (is_ours(policy))
+		set(pace, fd, 0);
+	pace->next_ms = 0;
 }

@@ -1,12 +1,17 @@
 /* Making the kernel ask often enough on kernels without TCP_RTO_MAX_MS (before 6.15).
  *
- * Left alone, Linux spaces retransmissions and window probes ever further apart, up to two minutes, and answers do not make it
- * any faster while the peer's window stays closed. TCP_USER_TIMEOUT clamps each next gap to what is left until it is reached, so
- * it is moved ahead of the clock at each look: the gaps become at most side_policy.ask_gap_ms and a little more, and it is
- * reached only if the relay stands still for about that long. (net/ipv4/tcp_timer.c tcp_clamp_rto_to_user_timeout,
- * tcp_clamp_probe0_to_user_timeout.)
+ * Left alone, Linux spaces retransmissions and window probes ever further apart, up to two minutes, and while the peer's window stays closed
+ * answers do not shorten the gaps. TCP_USER_TIMEOUT clamps each gap, when its timer is set, to what is left until that timeout; and
+ * once it is reached the connection is killed, whether the peer answers or not. (net/ipv4/tcp_timer.c
+ * tcp_clamp_rto_to_user_timeout, tcp_clamp_probe0_to_user_timeout, tcp_probe_timer.)
  *
- * While it is set, keepalive does not count its probes any more: it is taken back as soon as nothing is outstanding. */
+ *   OFF ── the gaps would grow too long ──► AHEAD: moved ahead of the clock at each look, so that it is never reached
+ *    ▲                                        │ the window is closed and a probe was answered: the timer's next moment is known
+ *    │                                        ▼
+ *    └── nothing is outstanding ──────────── SET only around that moment, else taken back. If the relay is stopped meanwhile, a peer
+ *                                            that lives but does not read is not killed, only asked less often for a while.
+ *
+ * While it is set keepalive does not count its probes, so it is taken back as soon as nothing is outstanding. */
 #ifndef RELAY_PACE_H
 #define RELAY_PACE_H
 #include "wire/policy.h"
@@ -16,19 +21,25 @@
 
 struct tcp_info;
 
+/* CLOCK_MONOTONIC ms. All of it may be lost. */
 struct pace {
-	uint64_t since_ms; /* no later than the first question after the peer's last progress: the kernel's clock begins there */
-	bool on;           /* TCP_USER_TIMEOUT is ours */
+	uint64_t since_ms; /* the kernel's clock for the timeout began then or a little later: at the first question after progress */
+	uint64_t reach_ms; /* when the timeout that is set would be reached, reckoned so; 0: none is */
+	uint64_t heard_ms; /* the last answer that was seen */
+	uint64_t next_ms;  /* when the kernel will ask next; 0: not known */
+	bool clamped;      /* because its gap was clamped, so by since_ms */
 };
 
-/* How often it must be called while something is outstanding, ms. */
+/* How often it must be called while something is outstanding, ms; it may ask to be called earlier. */
 uint32_t pace_every_ms(const struct side_policy *policy);
 
-/* A predecessor may have set it: it is kept up or taken back at the next look. since_ms is as that one had seen it. */
-void pace_adopt(struct pace *pace, const struct side_policy *policy, bool rto_max);
+/* A predecessor may have set it: it is kept up or taken back at the next look. */
+void pace_adopt(struct pace *pace, const struct side_policy *policy, uint64_t now_ms);
 
-/* Looks at what the kernel would do next by itself, and clamps it. */
-void pace_keep(struct pace *pace, const struct side_policy *policy, int fd, const struct tcp_info *info, uint64_t now_ms);
+/* Looks at what the kernel would do next by itself, and clamps it. heard_ms: the peer's last sign of life. Returns when it is to be
+ * called again at the latest. */
+uint64_t pace_keep(struct pace *pace, const struct side_policy *policy, int fd, const struct tcp_info *info, uint64_t heard_ms,
+	uint64_t now_ms);
 
 /* Nothing is outstanding. */
 void pace_end(struct pace *pace, const struct side_policy *policy, int fd);

@@ -133,8 +133,8 @@ enum silence_verdict silence_look(
 	if (verdict == SILENCE_OVER) {
 		pace_end(&silence->pace, policy, fd);
 	} else if (policy->ask_gap_ms) {
-		pace_keep(&silence->pace, policy, fd, &info, now_ms);
-		silence->look_ms = earlier(silence->look_ms, now_ms + pace_every_ms(policy));
+		silence->look_ms =
+			earlier(silence->look_ms, pace_keep(&silence->pace, policy, fd, &info, silence->heard_ms, now_ms));
 	}
 	return verdict;
 }
