@@ -7,9 +7,11 @@ noinst_LIBRARIES += src/steward/libconf.a
 src_steward_libconf_a_CFLAGS = $(steward_cflags)
 src_steward_libconf_a_SOURCES = \
 	src/steward/config/address.c src/steward/config/address.h \
+	src/steward/config/bounds.c src/steward/config/bounds.h \
 	src/steward/config/check.c src/steward/config/check.h \
 	src/steward/config/command.c \
 	src/steward/config/config.c src/steward/config/config.h \
+	src/steward/config/kernel.c src/steward/config/kernel.h \
 	src/steward/config/list.c src/steward/config/list.h \
 	src/steward/config/parse.c \
 	src/steward/config/reader.c src/steward/config/reader.h \

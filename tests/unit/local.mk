@@ -121,6 +121,11 @@ tests_unit_test_address_SOURCES = tests/unit/test_address.c
 tests_unit_test_address_CFLAGS = $(unit_conf_cflags)
 tests_unit_test_address_LDADD = $(unit_conf_libs)
 
+check_PROGRAMS += tests/unit/test_bounds
+tests_unit_test_bounds_SOURCES = tests/unit/test_bounds.c
+tests_unit_test_bounds_CFLAGS = $(unit_conf_cflags)
+tests_unit_test_bounds_LDADD = $(unit_conf_libs)
+
 check_PROGRAMS += tests/unit/test_config
 tests_unit_test_config_SOURCES = tests/unit/test_config.c
 tests_unit_test_config_CFLAGS = $(unit_conf_cflags)
