@@ -50,3 +50,36 @@ void duration_format(uint64_t ms, char text[DURATION_TEXT])
 		return;
 	}
 }
+
+static uint64_t round_up(uint64_t number, uint64_t step)
+{
+	return number / step + (number % step > 0);
+}
+
+void duration_say(uint64_t ms, char text[DURATION_TEXT])
+{
+	static const struct {
+		uint64_t below_s, great_s, small_s;
+		const char *great, *small;
+	} forms[] = {{7200, 60, 1, "m", "s"}, {2 * 86400, 3600, 60, "h", "m"}, {UINT64_MAX, 86400, 3600, "d", "h"}};
+	uint64_t tenths = round_up(ms, 100), s = round_up(ms, 1000), great, small;
+	size_t i = 0;
+
+	if (tenths < 100 && tenths % 10) {
+		snprintf(text, DURATION_TEXT, "%" PRIu64 ".%" PRIu64 " s", tenths / 10, tenths % 10);
+		return;
+	}
+	if (s <= 120) {
+		snprintf(text, DURATION_TEXT, "%" PRIu64 " s", s);
+		return;
+	}
+	while (s >= forms[i].below_s || (i == 0 && s % 3600 == 0))
+		i++;
+	small = round_up(s, forms[i].small_s);
+	great = small / (forms[i].great_s / forms[i].small_s);
+	small %= forms[i].great_s / forms[i].small_s;
+	if (small)
+		snprintf(text, DURATION_TEXT, "%" PRIu64 " %s %" PRIu64 " %s", great, forms[i].great, small, forms[i].small);
+	else
+		snprintf(text, DURATION_TEXT, "%" PRIu64 " %s", great, forms[i].great);
+}

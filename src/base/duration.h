@@ -6,9 +6,12 @@
 /* 0 and *ret_ms; -EDOM: a number without a unit; -ERANGE: more than 64 bits of milliseconds; -EINVAL: anything else. */
 int duration_parse(const char *text, uint64_t *ret_ms);
 
-enum { DURATION_TEXT = 32 };
+enum { DURATION_TEXT = 48 };
 
 /* The shortest exact form: 90000 is "90s", 120000 is "2m", 0 is "0s". */
 void duration_format(uint64_t ms, char text[DURATION_TEXT]);
+
+/* As one says it, rounded up: "3.6 s", "60 s", "15 m 25 s", "2 h 1 m", "24 d". 0 is "0 s". */
+void duration_say(uint64_t ms, char text[DURATION_TEXT]);
 
 #endif

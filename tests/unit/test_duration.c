@@ -61,12 +61,31 @@ static void formats_the_shortest_exact_form(void **state)
 	assert_string_equal(text, "18446744073709551615ms");
 }
 
+static void says_it(void **state)
+{
+	static const struct {
+		uint64_t ms;
+		const char *text;
+	} cases[] = {{0, "0 s"}, {1, "0.1 s"}, {1000, "1 s"}, {3550, "3.6 s"}, {9999, "10 s"}, {12600, "13 s"}, {60000, "60 s"},
+		{120000, "120 s"}, {127000, "2 m 7 s"}, {924600, "15 m 25 s"}, {900000, "15 m"}, {3600000, "1 h"},
+		{3601000, "60 m 1 s"}, {7200000, "2 h"}, {7202000, "2 h 1 m"}, {172799999, "2 d"}, {172801000, "2 d 1 h"},
+		{24ull * 86400000, "24 d"}, {UINT64_MAX, "213503982334 d 15 h"}};
+	char text[DURATION_TEXT];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		duration_say(cases[i].ms, text);
+		assert_string_equal(text, cases[i].text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parses_each_unit),
 		cmocka_unit_test(tells_what_is_wrong),
 		cmocka_unit_test(formats_the_shortest_exact_form),
+		cmocka_unit_test(says_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
