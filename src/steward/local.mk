@@ -20,6 +20,8 @@ src_steward_libconf_a_SOURCES = \
 	src/steward/config/syntax.c src/steward/config/syntax.h \
 	src/steward/config/token.c src/steward/config/token.h \
 	src/steward/config/value.c src/steward/config/value.h \
+	src/steward/config/warn_times.c \
+	src/steward/config/warnings.c src/steward/config/warnings.h \
 	src/steward/names/name.c src/steward/names/name.h \
 	src/steward/names/resolver.c src/steward/names/resolver.h \
 	src/steward/plan/build.c src/steward/plan/build.h \

@@ -6,6 +6,7 @@
 #include "steward/steward.h"
 
 #include "base/clock.h"
+#include "steward/config/warnings.h"
 #include "steward/log/log.h"
 #include "steward/plan/build.h"
 #include "steward/plan/number_use.h"
@@ -127,6 +128,20 @@ static void warn_fixed(struct steward *s, const struct config *new)
 		report_add(r, "%s: control: takes effect when tcpwarden is restarted", file);
 }
 
+static void add_to_report(void *report, const char *line)
+{
+	report_add(report, "%s", line);
+}
+
+/* What --check would have said of it. */
+static void warn_unlikely(struct steward *s, const struct config *new)
+{
+	struct kernel kernel;
+
+	kernel_read(&kernel, KERNEL_SYSCTLS);
+	warnings_tell(&(struct warnings){new, &kernel, add_to_report, &s->change.report});
+}
+
 /* From here on nothing can fail: what a relay does not do now, it does when it is told again. */
 static void switch_over(struct steward *s, int plan_fd, uint32_t generation)
 {
@@ -135,8 +150,10 @@ static void switch_over(struct steward *s, int plan_fd, uint32_t generation)
 
 	if (c->cause != CAUSE_NAMES && c->cause != CAUSE_RESUME) {
 		listeners_commit(s->listeners);
-		if (c->cause == CAUSE_RELOAD)
+		if (c->cause == CAUSE_RELOAD) {
 			warn_fixed(s, c->config);
+			warn_unlikely(s, c->config);
+		}
 		s->config = c->config;
 		leases_configure(s->leases, s->config);
 		log_configure(s->config);

@@ -1,5 +1,6 @@
-/* Each tests/config/NAME.conf, checked as `--check` does, against the exact text of NAME.expected.
- * With TCPWARDEN_UPDATE=1 in the environment the expected texts are written instead (then read the difference). */
+/* Each tests/config/NAME.conf, checked as `--check` does, against the exact text of NAME.expected. The kernel is one that has
+ * TCP_RTO_MAX_MS and the default sysctls, but for those in NAME.sysctl. With TCPWARDEN_UPDATE=1 in the environment the expected
+ * texts are written instead (then read the difference). */
 #include "steward/config/check.h"
 
 #include <glob.h>
@@ -28,19 +29,10 @@ static char *read_text(const char *path)
 	return text;
 }
 
-static void check_case(void **state)
+static void compare(const char *text, const char *expected_name)
 {
-	const char *name = *state;
-	char expected_name[256], *text = NULL, *expected;
-	size_t size = 0;
-	FILE *stream = open_memstream(&text, &size);
-	int code;
+	char *expected;
 
-	assert_non_null(stream);
-	code = check_report(name, stream, stream);
-	fprintf(stream, "exit %d\n", code);
-	fclose(stream);
-	snprintf(expected_name, sizeof expected_name, "%.*s.expected", (int)(strlen(name) - strlen(".conf")), name);
 	if (getenv("TCPWARDEN_UPDATE")) {
 		FILE *file = fopen(expected_name, "w");
 		assert_non_null(file);
@@ -51,6 +43,28 @@ static void check_case(void **state)
 	assert_non_null(expected);
 	assert_string_equal(text, expected);
 	free(expected);
+}
+
+static void check_case(void **state)
+{
+	const char *name = *state;
+	char base[256], beside[300], *text = NULL;
+	size_t size = 0;
+	FILE *stream = open_memstream(&text, &size);
+	struct kernel kernel;
+	int code;
+
+	snprintf(base, sizeof base, "%.*s", (int)(strlen(name) - strlen(".conf")), name);
+	snprintf(beside, sizeof beside, "%s.sysctl", base);
+	kernel_read(&kernel, beside);
+	kernel.paces = true;
+
+	assert_non_null(stream);
+	code = check_report(name, &kernel, stream, stream);
+	fprintf(stream, "exit %d\n", code);
+	fclose(stream);
+	snprintf(beside, sizeof beside, "%s.expected", base);
+	compare(text, beside);
 	free(text);
 }
 

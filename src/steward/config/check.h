@@ -1,11 +1,17 @@
 /* `steward --check CONFIG`: what an operator runs before a reload. It opens nothing and resolves nothing. */
 #ifndef STEWARD_CONFIG_CHECK_H
 #define STEWARD_CONFIG_CHECK_H
+#include "steward/config/config.h"
+#include "steward/config/kernel.h"
+
 #include <stdio.h>
 
-/* Errors go to `err`, each as a line, and then their count; warnings (a hook's program is not there, ...) also; if all is well
- * one line to `out`. The exit code: 0; 78 (EX_CONFIG) for a bad config; 66 (EX_NOINPUT) for a file that cannot be read. */
-int check_report(const char *path, FILE *out, FILE *err);
+/* 0 and the config (free with config_free), or its errors on `err`, each as a line, and then their count, and the exit code:
+ * 78 (EX_CONFIG) for a config that is bad or cannot be read. */
+int check_load(const char *path, struct config **ret, FILE *err);
+
+/* The same; if all is well, warnings go to `err` and one line to `out`. The exit code. */
+int check_report(const char *path, const struct kernel *kernel, FILE *out, FILE *err);
 
 int check_main(const char *path); /* to stdout and stderr */
 

@@ -152,3 +152,13 @@ int config_load(const char *file, struct config **ret, struct config_errors *err
 	free(text);
 	return r;
 }
+
+bool service_has_tcp(const struct service_config *service, enum side side)
+{
+	size_t count = side == SIDE_CLIENT ? service->listen_count : service->backend_count;
+
+	for (size_t i = 0; i < count; i++)
+		if ((side == SIDE_CLIENT ? &service->listen[i] : &service->backends[i].address)->kind != ADDRESS_UNIX)
+			return true;
+	return false;
+}

@@ -87,4 +87,7 @@ void config_errors_free(struct config_errors *errors);
 
 const struct service_config *config_service(const struct config *config, const char *name); /* NULL: none */
 
+/* Whether any address of that side is or may be one of TCP: a unix socket knows no silence. */
+bool service_has_tcp(const struct service_config *service, enum side side);
+
 #endif

@@ -1,0 +1,66 @@
+#include "steward/config/warnings.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { LINE = 1024 };
+
+void warnings_add(const struct warnings *w, size_t service, const char *setting, const char *format, ...)
+{
+	char what[LINE / 2], line[LINE];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(what, sizeof what, format, arguments);
+	va_end(arguments);
+	snprintf(line, sizeof line, "%s: warning: services[%zu]%s%s: %s", w->config->file, service, setting[0] ? "." : "",
+		setting, what);
+	w->tell(w->context, line);
+}
+
+static void tell_hook(const struct warnings *w, size_t service, const char *name, const struct hook_config *hook)
+{
+	char setting[64];
+	const char *program;
+	struct stat st;
+
+	if (!hook->command)
+		return;
+	program = hook->command[0];
+	snprintf(setting, sizeof setting, "hooks.%s.command", name);
+	if (stat(program, &st) < 0)
+		warnings_add(w, service, setting, "%s: %s", program, strerror(errno));
+	else if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111))
+		warnings_add(w, service, setting, "%s: not a program that can be run (chmod +x?)", program);
+	snprintf(setting, sizeof setting, "hooks.%s.directory", name);
+	if (hook->directory && (stat(hook->directory, &st) < 0 || !S_ISDIR(st.st_mode)))
+		warnings_add(w, service, setting, "%s: no such directory", hook->directory);
+}
+
+void warnings_tell(const struct warnings *w)
+{
+	const struct config *config = w->config;
+
+	if (config->control_group && !getgrnam(config->control_group)) {
+		char line[LINE];
+
+		snprintf(line, sizeof line, "%s: warning: control.group: there is no group \"%s\" on this machine", config->file,
+			config->control_group);
+		w->tell(w->context, line);
+	}
+	for (size_t i = 0; i < config->service_count; i++) {
+		const struct service_config *s = &config->services[i];
+
+		tell_hook(w, i, "acquire", &s->acquire);
+		tell_hook(w, i, "release", &s->release);
+		if (s->acquire.command && !s->release.command)
+			warnings_add(w, i, "hooks", "an acquire without a release: what it takes is never given back");
+		if (s->reject_message && !s->limit_connections)
+			warnings_add(w, i, "limits", "a reject_message without a limit of connections is never sent");
+		warnings_tell_times(w, i);
+	}
+}
