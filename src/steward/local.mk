@@ -11,6 +11,7 @@ src_steward_libconf_a_SOURCES = \
 	src/steward/config/check.c src/steward/config/check.h \
 	src/steward/config/command.c \
 	src/steward/config/config.c src/steward/config/config.h \
+	src/steward/config/explain.c src/steward/config/explain.h \
 	src/steward/config/kernel.c src/steward/config/kernel.h \
 	src/steward/config/list.c src/steward/config/list.h \
 	src/steward/config/parse.c \

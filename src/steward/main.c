@@ -1,4 +1,5 @@
 #include "steward/config/check.h"
+#include "steward/config/explain.h"
 #include "steward/log/log.h"
 #include "steward/steward.h"
 
@@ -10,6 +11,8 @@ static int usage(void)
 {
 	fprintf(stderr, "This is a part of tcpwarden(8), which starts it as it needs it. By hand it does this:\n"
 			"  steward --check CONFIG    says what is wrong with a config (78) or that it is right (0)\n"
+			"  steward --explain CONFIG [SERVICE]\n"
+			"                            says after how long what is given up, on this kernel\n"
 			"  steward --settings        lists every setting, its type, default and meaning\n"
 			"  steward --version\n");
 	return EX_USAGE;
@@ -21,6 +24,8 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && strcmp(argv[1], "--check") == 0)
 		return check_main(argv[2]);
+	if ((argc == 3 || argc == 4) && strcmp(argv[1], "--explain") == 0)
+		return explain_main(argv[2], argv[3]);
 	if (argc == 2 && strcmp(argv[1], "--settings") == 0)
 		return settings_main();
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {

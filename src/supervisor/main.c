@@ -1,4 +1,4 @@
-/* tcpwarden(8): the supervisor. It starts and watches the other roles, and hands --check to the steward's program,
+/* tcpwarden(8): the supervisor. It starts and watches the other roles, and hands --check and --explain to the steward's program,
  * which alone has the parser. */
 #include "supervisor/options.h"
 #include "supervisor/programs.h"
@@ -18,7 +18,8 @@ static struct tree tree;
 static int ask_steward(const struct options *options)
 {
 	char path[PATH_MAX];
-	const char *argv[] = {"tcpwarden", "--check", options->config, NULL};
+	const char *what = options->command == COMMAND_EXPLAIN ? "--explain" : "--check";
+	const char *argv[] = {"tcpwarden", what, options->config, options->service, NULL};
 	char error[512];
 	int r = programs_find(path, "steward", error);
 
@@ -61,6 +62,7 @@ int main(int argc, char **argv)
 		fputs(options_usage, stdout);
 		return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
 	case COMMAND_CHECK:
+	case COMMAND_EXPLAIN:
 		return ask_steward(&options);
 	case COMMAND_RUN:
 		break;

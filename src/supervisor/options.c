@@ -9,6 +9,7 @@
 
 const char options_usage[] = "usage: tcpwarden [-c FILE]                        run the service\n"
 			     "       tcpwarden --check [FILE]                   check the config file, change nothing\n"
+			     "       tcpwarden [-c FILE] --explain [SERVICE]    after how long what is given up, on this kernel\n"
 			     "       tcpwarden --version | --help\n"
 			     "\n"
 			     "  -c, --config FILE   the config file (" DEFAULT_CONFIG ")\n"
@@ -17,10 +18,11 @@ const char options_usage[] = "usage: tcpwarden [-c FILE]                        
 
 int options_parse(struct options *ret, int argc, char **argv, char error[256])
 {
-	enum { CHECK = 256, SHOW_VERSION };
+	enum { CHECK = 256, EXPLAIN, SHOW_VERSION };
 	static const struct option known[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check", no_argument, NULL, CHECK},
+		{"explain", no_argument, NULL, EXPLAIN},
 		{"version", no_argument, NULL, SHOW_VERSION},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -29,9 +31,9 @@ int options_parse(struct options *ret, int argc, char **argv, char error[256])
 	bool config_given = false;
 	int c;
 
-	optind = 0; /* getopt(3): start afresh, and read the mode again */
+	optind = 0; /* getopt(3): start afresh */
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:c:h", known, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":c:h", known, NULL)) != -1) {
 		enum command command = o.command;
 
 		switch (c) {
@@ -45,6 +47,9 @@ int options_parse(struct options *ret, int argc, char **argv, char error[256])
 			break;
 		case CHECK:
 			command = COMMAND_CHECK;
+			break;
+		case EXPLAIN:
+			command = COMMAND_EXPLAIN;
 			break;
 		case SHOW_VERSION:
 			command = COMMAND_VERSION;
@@ -60,13 +65,15 @@ int options_parse(struct options *ret, int argc, char **argv, char error[256])
 			return -EINVAL;
 		}
 		if (o.command != COMMAND_RUN && command != o.command) {
-			snprintf(error, 256, "only one of --check, --version and --help can be asked for");
+			snprintf(error, 256, "only one of --check, --explain, --version and --help can be asked for");
 			return -EINVAL;
 		}
 		o.command = command;
 	}
 	if (optind < argc && o.command == COMMAND_CHECK && !config_given && *argv[optind])
 		o.config = argv[optind++];
+	if (optind < argc && o.command == COMMAND_EXPLAIN && *argv[optind])
+		o.service = argv[optind++];
 	if (optind < argc) {
 		snprintf(error, 256, "%s: unexpected argument (a config file is given by --config %s)", argv[optind],
 			argv[optind]);

@@ -2,11 +2,12 @@
 #ifndef SUPERVISOR_OPTIONS_H
 #define SUPERVISOR_OPTIONS_H
 
-enum command { COMMAND_RUN, COMMAND_CHECK, COMMAND_VERSION, COMMAND_HELP };
+enum command { COMMAND_RUN, COMMAND_CHECK, COMMAND_EXPLAIN, COMMAND_VERSION, COMMAND_HELP };
 
 struct options {
 	enum command command;
-	const char *config; /* path as given, or the default */
+	const char *config;  /* path as given, or the default */
+	const char *service; /* COMMAND_EXPLAIN: its name; NULL: all */
 };
 
 /* 0 or -EINVAL, with what is wrong and how to say it right in `error`. */

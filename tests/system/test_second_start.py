@@ -1,6 +1,7 @@
 """One tree for each state directory, and what a start says when it cannot be."""
 import glob
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -79,6 +80,21 @@ def test_check_of_a_good_config(through):
     warden = through("127.0.0.1:1", start=False)
     result = run(warden, "--check", "--config", warden.config_path)
     assert result.returncode == 0, result.stderr + result.stdout
+
+
+def test_explain(tcpwarden):
+    """What times come to on this kernel, of all services or of one, and which service was meant."""
+    warden = tcpwarden({"services": [
+        {"name": "plc", "listen": "127.0.0.1:1", "backends": "127.0.0.1:3", "client": {"dead_after": "20s"}},
+        {"name": "vpn", "listen": "127.0.0.1:2", "backends": "127.0.0.1:3"}]}, start=False)
+    both = run(warden, "--explain", "--config", warden.config_path)
+    one = run(warden, "--config", warden.config_path, "--explain", "plc")
+    wrong = run(warden, "--config", warden.config_path, "--explain", "plcs")
+    assert both.returncode == 0 and both.stderr == "", both.stderr
+    assert [line for line in both.stdout.splitlines() if line and " " not in line] == ["plc", "vpn"]
+    assert one.returncode == 0 and both.stdout.startswith(one.stdout.split("\nTimes")[0])
+    assert re.search(r"^  bytes unacknowledged +20 s +60 s +dead_after$", one.stdout, re.M)
+    assert wrong.returncode == 64 and wrong.stderr.endswith('there is no service "plcs" (did you mean "plc"?)\n') and not wrong.stdout
 
 
 def test_privileged_port(through, backend):

@@ -435,6 +435,13 @@ def test_check_is_the_stewards(tree):
     assert r.returncode == 78 and r.stderr == f"steward: check {t.config}\n"
 
 
+def test_explain_is_the_stewards(tree):
+    t = tree(check=64)
+    assert t.run("--explain").stderr == f"steward: explain {t.config}\n"
+    r = t.run("--explain", "plc")
+    assert r.returncode == 64 and r.stderr == f"steward: explain {t.config} plc\n"
+
+
 @pytest.mark.parametrize("arguments, status, says", [
     (["--version"], 0, "tcpwarden 0."),
     (["--help"], 0, "usage: tcpwarden"),

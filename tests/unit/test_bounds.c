@@ -164,6 +164,7 @@ static void after_the_end(void **state)
 	assert_measured(bound_awaited_fin(&p, &k), 61.5);
 	p.linger_timeout_ms = 120000;
 	assert_int_equal(bound_closing(&p, &k).by, BY_DEAD_AFTER);
+	assert_int_equal(bound_not_taking_the_end(&p, &k).by, BY_LINGER_TIMEOUT);
 	/* 107 s were measured for FIN-WAIT-1, LAST-ACK and CLOSING without TCP_USER_TIMEOUT. */
 	assert_measured(bound_background_window_closed(&p, &k), 107);
 	k.orphan_retries = 3;

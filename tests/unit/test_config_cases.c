@@ -1,7 +1,9 @@
-/* Each tests/config/NAME.conf, checked as `--check` does, against the exact text of NAME.expected. The kernel is one that has
- * TCP_RTO_MAX_MS and the default sysctls, but for those in NAME.sysctl. With TCPWARDEN_UPDATE=1 in the environment the expected
- * texts are written instead (then read the difference). */
+/* Each tests/config/NAME.conf, checked as `--check` does, against the exact text of NAME.expected, and where there is a
+ * NAME.explained explained as `--explain` does, against that. The kernel is one that has TCP_RTO_MAX_MS and the default sysctls,
+ * but for those in NAME.sysctl. With TCPWARDEN_UPDATE=1 in the environment the expected texts are written instead (then read the
+ * difference). */
 #include "steward/config/check.h"
+#include "steward/config/explain.h"
 
 #include <glob.h>
 #include <setjmp.h>
@@ -64,6 +66,17 @@ static void check_case(void **state)
 	fprintf(stream, "exit %d\n", code);
 	fclose(stream);
 	snprintf(beside, sizeof beside, "%s.expected", base);
+	compare(text, beside);
+	free(text);
+
+	snprintf(beside, sizeof beside, "%s.explained", base);
+	if (access(beside, F_OK) < 0)
+		return;
+	stream = open_memstream(&text, &size);
+	assert_non_null(stream);
+	code = explain_report(name, NULL, &kernel, stream, stream);
+	fprintf(stream, "exit %d\n", code);
+	fclose(stream);
 	compare(text, beside);
 	free(text);
 }

@@ -64,6 +64,23 @@ static void test_commands(void **state)
 	assert_int_equal(PARSE("--check", "--version"), -EINVAL);
 }
 
+static void test_explain(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE("--explain"), 0);
+	assert_int_equal(options.command, COMMAND_EXPLAIN);
+	assert_null(options.service);
+	assert_int_equal(PARSE("-c", "a.conf", "--explain", "plc"), 0);
+	assert_string_equal(options.config, "a.conf");
+	assert_string_equal(options.service, "plc");
+	assert_int_equal(PARSE("--explain", "plc", "-c", "b.conf"), 0);
+	assert_string_equal(options.config, "b.conf");
+	assert_string_equal(options.service, "plc");
+	assert_int_equal(PARSE("--explain", "plc", "vpn"), -EINVAL);
+	assert_int_equal(PARSE("--explain", ""), -EINVAL);
+	assert_int_equal(PARSE("--explain", "--check"), -EINVAL);
+}
+
 static void test_what_is_wrong_is_named(void **state)
 {
 	(void)state;
@@ -74,7 +91,6 @@ static void test_what_is_wrong_is_named(void **state)
 	assert_int_equal(PARSE("--check", "a", "b"), -EINVAL);
 	assert_int_equal(PARSE("-c", "a", "--check", "b"), -EINVAL);
 	assert_int_equal(PARSE("--check", ""), -EINVAL);
-	assert_int_equal(PARSE("--explain"), -EINVAL);
 }
 
 int main(void)
@@ -83,6 +99,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_runs_the_default),
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_explain),
 		cmocka_unit_test(test_what_is_wrong_is_named),
 	};
 

@@ -135,24 +135,35 @@ struct bound bound_not_reading(const struct side_policy *p, const struct kernel 
 	return earlier(if_set(p->stall_after_ms, BY_STALL_AFTER), if_set(p->user_timeout_ms, BY_USER_TIMEOUT));
 }
 
-struct bound bound_closing(const struct side_policy *p, const struct kernel *k)
+static struct bound within_linger(const struct side_policy *p, struct bound bound)
 {
 	if (p->linger == LINGER_RESET)
 		return (struct bound){.ms = 0, .by = BY_LINGER};
-	return earlier(if_set(p->linger_timeout_ms, BY_LINGER_TIMEOUT), bound_unacknowledged(p, k));
+	return earlier(if_set(p->linger_timeout_ms, BY_LINGER_TIMEOUT), bound);
+}
+
+struct bound bound_closing(const struct side_policy *p, const struct kernel *k)
+{
+	return within_linger(p, bound_unacknowledged(p, k));
+}
+
+struct bound bound_not_taking_the_end(const struct side_policy *p, const struct kernel *k)
+{
+	(void)k;
+	return within_linger(p, if_set(p->user_timeout_ms, BY_USER_TIMEOUT));
 }
 
 struct bound bound_background(const struct side_policy *p, const struct kernel *k)
 {
 	(void)k;
-	return if_set(p->linger_timeout_ms, BY_LINGER_TIMEOUT);
+	return if_set(p->linger_timeout_ms, BY_USER_TIMEOUT_AT_CLOSE);
 }
 
 struct bound bound_background_window_closed(const struct side_policy *p, const struct kernel *k)
 {
 	uint32_t retries = k->orphan_retries ? k->orphan_retries : ORPHAN_RETRIES;
 
-	return earlier(if_set(p->linger_timeout_ms, BY_LINGER_TIMEOUT),
+	return earlier(if_set(p->linger_timeout_ms, BY_USER_TIMEOUT_AT_CLOSE),
 		(struct bound){
 			.ms = bounds_backoff_ms(retries, RTO_MIN_MS, k->rto_max_ms), .by = BY_ORPHAN_RETRIES, .at_least = true});
 }

@@ -25,6 +25,7 @@ enum bound_by {
 	BY_SYNACK_RETRIES,
 	BY_LINGER, /* the word of linger says so */
 	BY_LINGER_TIMEOUT,
+	BY_USER_TIMEOUT_AT_CLOSE, /* linger_timeout becomes one */
 	BY_ORPHAN_RETRIES,
 	BY_FIN_TIMEOUT,
 };
@@ -56,10 +57,13 @@ struct bound bound_unacknowledged(const struct side_policy *p, const struct kern
 struct bound bound_write_after_silence(const struct side_policy *p, const struct kernel *k);
 struct bound bound_window_closed(const struct side_policy *p, const struct kernel *k);
 struct bound bound_not_reading(const struct side_policy *p, const struct kernel *k); /* window closed, and it lives */
-struct bound bound_closing(
-	const struct side_policy *p, const struct kernel *k); /* the session is over, our FIN is not acknowledged */
-struct bound bound_background(const struct side_policy *p, const struct kernel *k); /* the kernel goes on alone */
+/* The session is over and our FIN not acknowledged: of the dead, and of the living. */
+struct bound bound_closing(const struct side_policy *p, const struct kernel *k);
+struct bound bound_not_taking_the_end(const struct side_policy *p, const struct kernel *k);
+
+/* Closed: the kernel goes on alone, with bytes unacknowledged, with its window closed, or only to see the peer's FIN. */
+struct bound bound_background(const struct side_policy *p, const struct kernel *k);
 struct bound bound_background_window_closed(const struct side_policy *p, const struct kernel *k);
-struct bound bound_awaited_fin(const struct side_policy *p, const struct kernel *k); /* closed, only the peer's FIN is missing */
+struct bound bound_awaited_fin(const struct side_policy *p, const struct kernel *k);
 
 #endif

@@ -73,8 +73,8 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 64;
 	config = argv[2];
-	if (strcmp(argv[1], "--check") == 0) {
-		fake_say("steward: check %s", config);
+	if (strcmp(argv[1], "--check") == 0 || strcmp(argv[1], "--explain") == 0) {
+		fake_say("steward: %s %s%s%s", argv[1] + 2, config, argv[3] ? " " : "", argv[3] ? argv[3] : "");
 		return (int)number("check", "0");
 	}
 	say_self(resume);
