@@ -5,6 +5,7 @@
 #include "supervisor/member.h"
 #include "supervisor/tree.h"
 #include "supervisor/watch.h"
+#include "wire/liveness.h"
 #include "wire/message.h"
 #include "wire/say.h"
 
@@ -40,8 +41,7 @@ static bool is_ready(const struct pair *pair)
 
 static struct ledger_trial trial(void)
 {
-	const char *no_rto_max = getenv("TCPWARDEN_NO_RTO_MAX");
-	struct ledger_trial trial = {.no_rto_max = no_rto_max && *no_rto_max};
+	struct ledger_trial trial = {.no_rto_max = liveness_no_rto_max()};
 #ifdef KILL_POINTS
 	const char *kill_one_in = getenv("TCPWARDEN_KILL_ONE_IN");
 

@@ -1,6 +1,7 @@
 #include "wire/liveness.h"
 
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -83,4 +84,11 @@ bool liveness_kernel_paces(void)
 	if (fd >= 0)
 		close(fd);
 	return has;
+}
+
+bool liveness_no_rto_max(void)
+{
+	const char *told = getenv("TCPWARDEN_NO_RTO_MAX");
+
+	return told && *told;
 }

@@ -35,4 +35,7 @@ uint64_t liveness_write_ms(const struct side_policy *side);
 /* Whether this kernel has the socket option TCP_RTO_MAX_MS (since 6.15; net/ipv4/tcp.c do_tcp_setsockopt). */
 bool liveness_kernel_paces(void);
 
+/* Whether relays are told to do without it: TCPWARDEN_NO_RTO_MAX is set, for tests. */
+bool liveness_no_rto_max(void);
+
 #endif

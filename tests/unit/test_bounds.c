@@ -145,11 +145,28 @@ static void dead_after_rules_while_bytes_are_outstanding(void **state)
 
 	p.user_timeout_ms = 20000;
 	assert_int_equal(bound_unacknowledged(&p, &usual).by, BY_USER_TIMEOUT);
+	/* Who sets it must do without being paced by it. */
+	assert_true(bounds_are_paced(&p, &usual) && !bounds_are_paced(&p, &k));
+	assert_int_equal(bound_window_closed(&p, &k).by, BY_RETRIES);
 	p.stall_after_ms = 15000;
+	assert_int_equal(bound_unacknowledged(&p, &usual).by, BY_USER_TIMEOUT);
 	assert_int_equal(bound_not_reading(&p, &usual).by, BY_STALL_AFTER);
 	p.keepalive_idle_s = 0;
 	assert_true(bound_idle(&p, &usual).ms == BOUND_NEVER);
 	assert_true(bound_write_after_silence(&p, &usual).from_write);
+}
+
+/* Without dead_after no one tells the dead from the stalled. */
+static void stall_after_alone(void **state)
+{
+	struct side_policy p = {.stall_after_ms = 5000};
+
+	(void)state;
+	assert_int_equal(bound_unacknowledged(&p, &usual).ms, 5000);
+	assert_int_equal(bound_window_closed(&p, &usual).by, BY_STALL_AFTER);
+	assert_int_equal(bound_write_after_silence(&p, &usual).ms, 5000);
+	assert_true(bound_write_after_silence(&p, &usual).from_write);
+	assert_true(bound_idle(&p, &usual).ms == BOUND_NEVER);
 }
 
 static void after_the_end(void **state)
@@ -181,6 +198,7 @@ int main(void)
 		cmocka_unit_test(an_idle_peer),
 		cmocka_unit_test(bytes_outstanding_without_dead_after),
 		cmocka_unit_test(dead_after_rules_while_bytes_are_outstanding),
+		cmocka_unit_test(stall_after_alone),
 		cmocka_unit_test(after_the_end),
 	};
 

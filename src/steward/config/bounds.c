@@ -33,9 +33,17 @@ uint64_t bounds_backoff_ms(uint32_t retries, uint64_t first_ms, uint64_t most_ms
 	return total_ms;
 }
 
+bool bounds_are_paced(const struct side_policy *p, const struct kernel *k)
+{
+	return p->ask_gap_ms && (k->paces || !p->user_timeout_ms);
+}
+
+/* A TCP_USER_TIMEOUT that is moved ahead is one and a half gaps away when it is: relay/pace.h. */
 uint64_t bounds_gap_ms(const struct side_policy *p, const struct kernel *k)
 {
-	return p->ask_gap_ms ? p->ask_gap_ms : k->rto_max_ms;
+	if (!bounds_are_paced(p, k))
+		return k->rto_max_ms;
+	return k->paces ? p->ask_gap_ms : p->ask_gap_ms * 3ull / 2;
 }
 
 uint64_t bounds_retries_ms(const struct side_policy *p, const struct kernel *k)
@@ -91,6 +99,12 @@ struct bound bound_idle(const struct side_policy *p, const struct kernel *k)
 	return (struct bound){.ms = idle_ms + probes * interval_ms, .by = BY_USER_TIMEOUT_PROBING};
 }
 
+/* Without dead_after stall_after is for the dead, too. */
+static struct bound given_up_by_relay(const struct side_policy *p)
+{
+	return p->dead_after_ms ? if_set(p->dead_after_ms, BY_DEAD_AFTER) : if_set(p->stall_after_ms, BY_STALL_AFTER);
+}
+
 /* The kernel alone, bytes being outstanding. Where TCP_USER_TIMEOUT is set, be it moved ahead by the relay, it stands in the
  * place of tcp_retries2 for what is sent, and beside it for window probes. */
 static struct bound given_up_by_kernel(const struct side_policy *p, const struct kernel *k, bool probing)
@@ -98,34 +112,36 @@ static struct bound given_up_by_kernel(const struct side_policy *p, const struct
 	struct bound timeout = if_set(p->user_timeout_ms, BY_USER_TIMEOUT),
 		     retries = {.ms = bounds_retries_ms(p, k), .by = BY_RETRIES, .at_least = true};
 
-	if (!probing && (p->user_timeout_ms || (p->dead_after_ms && !k->paces)))
+	if (!probing && (p->user_timeout_ms || (bounds_are_paced(p, k) && !k->paces)))
 		return timeout;
 	return earlier(timeout, retries);
 }
 
 struct bound bound_unacknowledged(const struct side_policy *p, const struct kernel *k)
 {
-	return earlier(if_set(p->dead_after_ms, BY_DEAD_AFTER), given_up_by_kernel(p, k, false));
+	return earlier(given_up_by_relay(p), given_up_by_kernel(p, k, false));
 }
 
 struct bound bound_window_closed(const struct side_policy *p, const struct kernel *k)
 {
-	return earlier(if_set(p->dead_after_ms, BY_DEAD_AFTER), given_up_by_kernel(p, k, true));
+	return earlier(given_up_by_relay(p), given_up_by_kernel(p, k, true));
 }
 
-/* The worst moment to write is just before keepalive would have found it: with bytes outstanding it asks no more, and the
- * kernel's time begins with the write. A relay's does not. */
+/* The worst moment to write is just before keepalive would have found it: with bytes outstanding it asks no more, and all clocks
+ * but that of dead_after begin with the write. */
 struct bound bound_write_after_silence(const struct side_policy *p, const struct kernel *k)
 {
-	struct bound idle = bound_idle(p, k), relay = never, kernel = given_up_by_kernel(p, k, false);
+	struct bound idle = bound_idle(p, k), dead = never, other = given_up_by_kernel(p, k, false);
 
 	if (p->dead_after_ms)
-		relay = (struct bound){.ms = liveness_write_ms(p), .by = BY_DEAD_AFTER, .from_write = !p->keepalive_idle_s};
+		dead = (struct bound){.ms = liveness_write_ms(p), .by = BY_DEAD_AFTER, .from_write = !p->keepalive_idle_s};
+	else
+		other = earlier(given_up_by_relay(p), other);
 	if (idle.ms == BOUND_NEVER)
-		kernel.from_write = true;
-	else if (kernel.ms != BOUND_NEVER)
-		kernel.ms += idle.ms;
-	return earlier(relay, kernel);
+		other.from_write = true;
+	else if (other.ms != BOUND_NEVER)
+		other.ms += idle.ms;
+	return earlier(dead, other);
 }
 
 /* tcp_probe_timer(): TCP_USER_TIMEOUT counts from the first window probe, and an answer does not begin it anew. */
@@ -149,8 +165,7 @@ struct bound bound_closing(const struct side_policy *p, const struct kernel *k)
 
 struct bound bound_not_taking_the_end(const struct side_policy *p, const struct kernel *k)
 {
-	(void)k;
-	return within_linger(p, if_set(p->user_timeout_ms, BY_USER_TIMEOUT));
+	return within_linger(p, bound_not_reading(p, k));
 }
 
 struct bound bound_background(const struct side_policy *p, const struct kernel *k)

@@ -41,6 +41,9 @@ struct bound {
  * than most_ms: tcp_model_timeout(). */
 uint64_t bounds_backoff_ms(uint32_t retries, uint64_t first_ms, uint64_t most_ms);
 
+/* Whether a relay has the kernel ask more often than it would. */
+bool bounds_are_paced(const struct side_policy *p, const struct kernel *k);
+
 /* The gap at which the kernel asks while bytes are outstanding, at most, ms. */
 uint64_t bounds_gap_ms(const struct side_policy *p, const struct kernel *k);
 

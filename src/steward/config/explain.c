@@ -110,7 +110,7 @@ static void say_why(char note[NOTE], const struct view *v, const struct bound *b
 			bound->from_write ? ", from the write" : "");
 		break;
 	case BY_STALL_AFTER:
-		snprintf(note, NOTE, "stall_after");
+		snprintf(note, NOTE, "stall_after%s", bound->from_write ? ", from the write" : "");
 		break;
 	case BY_CONNECT_TIMEOUT:
 		snprintf(note, NOTE, "connect_timeout, each address; at most %" PRIu32 " %s", v->policy->connect_retries + 1,
@@ -200,12 +200,13 @@ static void print_asking(FILE *out, const char *side, const struct view *v)
 	char gap[TIME], how[NOTE];
 
 	duration_say(bounds_gap_ms(v->p, v->kernel), gap);
-	if (!v->p->ask_gap_ms)
-		snprintf(how, sizeof how, "dead_after is off: the kernel as it likes");
+	if (!bounds_are_paced(v->p, v->kernel))
+		snprintf(how, sizeof how, "%s: the kernel as it likes",
+			v->p->ask_gap_ms ? "user_timeout is set" : "dead_after is off");
 	else if (v->kernel->paces)
 		snprintf(how, sizeof how, "TCP_RTO_MAX_MS %" PRIu32, v->p->ask_gap_ms);
 	else
-		snprintf(how, sizeof how, "TCP_USER_TIMEOUT moved ahead (kernel before 6.15)");
+		snprintf(how, sizeof how, "TCP_USER_TIMEOUT moved ahead (no TCP_RTO_MAX_MS, as before Linux 6.15)");
 	print_line(out, side, gap, "", how);
 }
 

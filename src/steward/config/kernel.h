@@ -13,7 +13,7 @@ struct kernel {
 	uint32_t orphan_retries;      /* tcp_orphan_retries; 0 means 8: net/ipv4/tcp_timer.c tcp_orphan_retries() */
 	uint32_t fin_timeout_s;       /* tcp_fin_timeout */
 	uint32_t rto_max_ms;          /* tcp_rto_max_ms, since 6.15 */
-	bool paces;                   /* liveness_kernel_paces() */
+	bool paces;                   /* it has TCP_RTO_MAX_MS, and relays use it */
 };
 
 #define KERNEL_SYSCTLS "/proc/sys/net/ipv4"

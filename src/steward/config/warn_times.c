@@ -104,9 +104,8 @@ static void tell_side(const struct view *v)
 	tell_keepalive(v);
 	tell_user_timeout(v);
 	tell_retries(v);
-	if (p->stall_after_ms && p->stall_after_ms < p->dead_after_ms)
-		ADD(v, "stall_after", "less than dead_after, %s: a dead peer for which bytes wait is taken for a stalled one",
-			words(p->dead_after_ms).text);
+	if (p->stall_after_ms && !p->dead_after_ms)
+		ADD(v, "stall_after", "without dead_after a dead peer for which bytes wait is taken for a stalled one");
 	if (p->user_timeout_ms && p->connect_timeout_ms > p->user_timeout_ms)
 		ADD(v, "connect_timeout", "never reached: user_timeout, %s, comes first", words(p->user_timeout_ms).text);
 	else if (p->connect_timeout_ms > syn_ms)
@@ -117,7 +116,7 @@ static void tell_side(const struct view *v)
 static void tell_never(
 	const struct warnings *w, size_t service, const char *setting, uint32_t ms, const char *first, uint32_t first_ms)
 {
-	if (ms && first_ms && ms >= first_ms)
+	if (first_ms && ms >= first_ms)
 		warnings_add(w, service, setting, "never reached: %s, %s, comes first", first, words(first_ms).text);
 }
 
@@ -130,8 +129,9 @@ void warnings_tell_times(const struct warnings *w, size_t service)
 	for (enum side side = SIDE_CLIENT; side <= SIDE_BACKEND; side++)
 		if (service_has_tcp(s, side))
 			tell_side(&(struct view){w, service, names[side], &p->side[side]});
+	/* They count from the last byte, lifetime from the start; half_close_timeout is the one named when both are due. */
 	tell_never(w, service, "idle_timeout", p->idle_timeout_ms, "lifetime", p->lifetime_ms);
-	if (p->idle_timeout_ms && (!p->lifetime_ms || p->idle_timeout_ms < p->lifetime_ms))
+	if (p->idle_timeout_ms && p->idle_timeout_ms < p->half_close_timeout_ms)
 		tell_never(w, service, "half_close_timeout", p->half_close_timeout_ms, "idle_timeout", p->idle_timeout_ms);
 	else
 		tell_never(w, service, "half_close_timeout", p->half_close_timeout_ms, "lifetime", p->lifetime_ms);
