@@ -183,3 +183,17 @@ def test_reload_under_load(through, load):
     assert warden.reload().returncode == 0
     warden.wait_sessions(0)
     warden.note_baseline()
+
+
+def test_reload_tells_what_check_warns_of(through, backend):
+    """What is right but likely a mistake takes effect, and who asked is told what --check would have said."""
+    server = backend(peers.echo)
+    warden = through(server.address)
+    warden.expected_log += ["client.keepalive: without it"]
+    warden.configure({"services": [{**service("echo", warden.address, server.address), "client": {"keepalive": False}}]})
+    result = warden.reload()
+    assert result.returncode == 0
+    assert "services[0].client.keepalive: without it a dead peer" in result.stdout + result.stderr
+    assert warden.log.matching("without it a dead peer")
+    with connect(warden.address) as client:
+        client.send(10).read(10)

@@ -4,6 +4,7 @@
 
 enum {
 	RTO_MIN_MS = 200,       /* include/net/tcp.h TCP_RTO_MIN */
+	RTO_MAX_MS = 120000,    /* TCP_RTO_MAX */
 	TIMEOUT_INIT_MS = 1000, /* TCP_TIMEOUT_INIT: of a SYN */
 	ORPHAN_RETRIES = 8,     /* what tcp_orphan_retries = 0 means as long as the peer may live */
 };
@@ -38,12 +39,18 @@ bool bounds_are_paced(const struct side_policy *p, const struct kernel *k)
 	return p->ask_gap_ms && (k->paces || !p->user_timeout_ms);
 }
 
+/* It is told so before it connects: relay/socket.h. */
+uint64_t bounds_syn_gap_ms(const struct side_policy *p, const struct kernel *k)
+{
+	if (!k->paces)
+		return k->rto_max_ms;
+	return p->ask_gap_ms ? p->ask_gap_ms : RTO_MAX_MS;
+}
+
 /* A TCP_USER_TIMEOUT that is moved ahead is one and a half gaps away when it is: relay/pace.h. */
 uint64_t bounds_gap_ms(const struct side_policy *p, const struct kernel *k)
 {
-	if (!bounds_are_paced(p, k))
-		return k->rto_max_ms;
-	return k->paces ? p->ask_gap_ms : p->ask_gap_ms * 3ull / 2;
+	return bounds_are_paced(p, k) && !k->paces ? p->ask_gap_ms * 3ull / 2 : bounds_syn_gap_ms(p, k);
 }
 
 uint64_t bounds_retries_ms(const struct side_policy *p, const struct kernel *k)
@@ -53,25 +60,24 @@ uint64_t bounds_retries_ms(const struct side_policy *p, const struct kernel *k)
 
 /* Whether it is time to give up is asked whenever a try has got no answer: the tries may be linear at first, the time that all
  * may take is reckoned as if they were not (retransmits_timed_out). */
-uint64_t bounds_syn_ms(const struct kernel *k)
+uint64_t bounds_syn_ms(const struct side_policy *p, const struct kernel *k)
 {
-	uint64_t allowed_ms = bounds_backoff_ms(k->syn_retries, TIMEOUT_INIT_MS, k->rto_max_ms), gap_ms = TIMEOUT_INIT_MS,
-		 at_ms = 0;
+	uint64_t most_ms = bounds_syn_gap_ms(p, k), allowed_ms = bounds_backoff_ms(k->syn_retries, TIMEOUT_INIT_MS, most_ms);
+	uint64_t gap_ms = TIMEOUT_INIT_MS, at_ms = 0;
 
 	for (uint32_t tries = 1;; tries++) {
 		at_ms += gap_ms;
 		if (at_ms >= allowed_ms || tries > k->syn_retries + k->syn_linear_timeouts)
 			return at_ms;
 		if (tries > k->syn_linear_timeouts)
-			gap_ms = gap_ms * 2 < k->rto_max_ms ? gap_ms * 2 : k->rto_max_ms;
+			gap_ms = gap_ms * 2 < most_ms ? gap_ms * 2 : most_ms;
 	}
 }
 
 struct bound bound_syn_received(const struct side_policy *p, const struct kernel *k)
 {
-	(void)p;
-	return (struct bound){
-		.ms = bounds_backoff_ms(k->synack_retries, TIMEOUT_INIT_MS, k->rto_max_ms), .by = BY_SYNACK_RETRIES};
+	(void)p; /* a listener's TCP_RTO_MAX_MS changes nothing here */
+	return (struct bound){.ms = bounds_backoff_ms(k->synack_retries, TIMEOUT_INIT_MS, RTO_MAX_MS), .by = BY_SYNACK_RETRIES};
 }
 
 /* tcp(7) speaks of synchronized states only, but tcp_write_timeout() asks for it here as well. */
@@ -80,7 +86,7 @@ struct bound bound_syn_sent(const struct side_policy *p, const struct kernel *k)
 	struct bound ours =
 		earlier(if_set(p->connect_timeout_ms, BY_CONNECT_TIMEOUT), if_set(p->user_timeout_ms, BY_USER_TIMEOUT));
 
-	return earlier(ours, (struct bound){.ms = bounds_syn_ms(k), .by = BY_SYN_RETRIES});
+	return earlier(ours, (struct bound){.ms = bounds_syn_ms(p, k), .by = BY_SYN_RETRIES});
 }
 
 /* tcp_keepalive_timer(): with TCP_USER_TIMEOUT the count does not count. What does is whether so much time has passed when the
@@ -180,7 +186,7 @@ struct bound bound_background_window_closed(const struct side_policy *p, const s
 
 	return earlier(if_set(p->linger_timeout_ms, BY_USER_TIMEOUT_AT_CLOSE),
 		(struct bound){
-			.ms = bounds_backoff_ms(retries, RTO_MIN_MS, k->rto_max_ms), .by = BY_ORPHAN_RETRIES, .at_least = true});
+			.ms = bounds_backoff_ms(retries, RTO_MIN_MS, RTO_MAX_MS), .by = BY_ORPHAN_RETRIES, .at_least = true});
 }
 
 struct bound bound_awaited_fin(const struct side_policy *p, const struct kernel *k)

@@ -99,7 +99,7 @@ static void tell_retries(const struct view *v)
 static void tell_side(const struct view *v)
 {
 	const struct side_policy *p = v->p;
-	const uint64_t syn_ms = bounds_syn_ms(v->w->kernel);
+	const uint64_t syn_ms = bounds_syn_ms(v->p, v->w->kernel);
 
 	tell_keepalive(v);
 	tell_user_timeout(v);
@@ -109,8 +109,10 @@ static void tell_side(const struct view *v)
 	if (p->user_timeout_ms && p->connect_timeout_ms > p->user_timeout_ms)
 		ADD(v, "connect_timeout", "never reached: user_timeout, %s, comes first", words(p->user_timeout_ms).text);
 	else if (p->connect_timeout_ms > syn_ms)
-		ADD(v, "connect_timeout", "never reached: this kernel gives up after %s (net.ipv4.tcp_syn_retries is %u)",
-			words(syn_ms).text, v->w->kernel->syn_retries);
+		ADD(v, "connect_timeout",
+			"never reached: this kernel gives up after %s (net.ipv4.tcp_syn_retries is %u; they are at most %s "
+			"apart)",
+			words(syn_ms).text, v->w->kernel->syn_retries, words(bounds_syn_gap_ms(p, v->w->kernel)).text);
 }
 
 static void tell_never(
