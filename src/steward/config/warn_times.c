@@ -38,7 +38,9 @@ static void tell_keepalive(const struct view *v)
 	uint64_t idle_ms = liveness_idle_ms(p);
 
 	if (p->dead_after_ms && !idle_ms)
-		ADD(v, "keepalive", "without it a dead peer to which nothing is sent is never noticed, whatever dead_after says");
+		ADD(v, "keepalive",
+			"without it a dead peer that is sent nothing is never noticed, whatever dead_after says (leave keepalive "
+			"out)");
 	if (p->dead_after_ms && idle_ms > p->dead_after_ms)
 		ADD(v, "keepalive",
 			"an idle dead peer is noticed after %s only, and not after dead_after, %s (shorter, or left out)",
@@ -62,7 +64,7 @@ static void tell_user_timeout(const struct view *v)
 	if (!p->user_timeout_ms)
 		return;
 	ADD(v, "user_timeout",
-		"it also ends the connection of a peer that lives but does not read (dead_after in its place does not)");
+		"it also ends the connection of a peer that lives but does not read (left out, dead_after tells them apart)");
 	if (!most_ms)
 		return;
 	found_ms = bound_idle(p, v->w->kernel).ms;
@@ -105,12 +107,14 @@ static void tell_side(const struct view *v)
 	tell_user_timeout(v);
 	tell_retries(v);
 	if (p->stall_after_ms && !p->dead_after_ms)
-		ADD(v, "stall_after", "without dead_after a dead peer for which bytes wait is taken for a stalled one");
+		ADD(v, "stall_after",
+			"without dead_after a dead peer for which bytes wait is taken for a stalled one (set dead_after)");
 	if (p->user_timeout_ms && p->connect_timeout_ms > p->user_timeout_ms)
-		ADD(v, "connect_timeout", "never reached: user_timeout, %s, comes first", words(p->user_timeout_ms).text);
+		ADD(v, "connect_timeout", "never reached: user_timeout, %s, comes first (shorter, or without user_timeout)",
+			words(p->user_timeout_ms).text);
 	else if (p->connect_timeout_ms > syn_ms)
 		ADD(v, "connect_timeout",
-			"never reached: this kernel gives up after %s (net.ipv4.tcp_syn_retries is %u; they are at most %s "
+			"never reached: this kernel gives up after %s (shorter; net.ipv4.tcp_syn_retries is %u, at most %s "
 			"apart)",
 			words(syn_ms).text, v->w->kernel->syn_retries, words(bounds_syn_gap_ms(p, v->w->kernel)).text);
 }
@@ -119,7 +123,8 @@ static void tell_never(
 	const struct warnings *w, size_t service, const char *setting, uint32_t ms, const char *first, uint32_t first_ms)
 {
 	if (first_ms && ms >= first_ms)
-		warnings_add(w, service, setting, "never reached: %s, %s, comes first", first, words(first_ms).text);
+		warnings_add(w, service, setting, "never reached: %s, %s, comes first (shorter, or left out)", first,
+			words(first_ms).text);
 }
 
 void warnings_tell_times(const struct warnings *w, size_t service)
