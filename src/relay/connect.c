@@ -99,6 +99,8 @@ static void connected(struct relay *relay, struct session *session)
 		return;
 	}
 	silence_start(&session->silence[SIDE_BACKEND], relay->now_ms);
+	if (slot->policy.side[SIDE_BACKEND].ask_gap_ms)
+		socket_pace(slot->fd[SIDE_BACKEND], &slot->policy.side[SIDE_BACKEND], relay->rto_max_ms);
 	getsockname(slot->fd[SIDE_BACKEND], (struct sockaddr *)&source, &length);
 	slot_write_begin(slot);
 	slot->record.connected_ms = relay->now_ms;
@@ -167,7 +169,7 @@ static int try_address(struct relay *relay, struct session *session, const struc
 	kill_point();
 	slot->fd[SIDE_BACKEND] = fd; /* listed before it can be connected: unlisted ones are closed by who comes after us */
 	kill_point();
-	r = socket_apply(fd, to->to.ss_family, policy, relay->rto_max, &option);
+	r = socket_apply(fd, to->to.ss_family, policy, &option);
 	if (r < 0) {
 		say(LOG_ERR, "service %s: cannot set %s on a backend's socket: %s", slot->record.service, option, strerror(-r));
 		return r;

@@ -66,7 +66,7 @@ void deadline_adopt(struct relay *relay, struct session *session)
 			continue;
 		silence_begin(silence, &slot->policy.side[s], since_ms ? since_ms : relay->now_ms, 0, relay->now_ms);
 		silence->look_ms = first_ms;
-		if (!relay->rto_max)
+		if (!relay->rto_max_ms)
 			pace_adopt(&silence->pace, &slot->policy.side[s], relay->now_ms);
 	}
 	set_no_later(relay, session, first_ms);
@@ -76,7 +76,7 @@ enum silence_verdict deadline_ask(struct relay *relay, struct session *session, 
 {
 	struct slot *slot = session_slot(relay, session);
 	struct silence *silence = &session->silence[s];
-	enum silence_verdict verdict = silence_look(silence, &slot->policy.side[s], slot->fd[s], relay->rto_max, relay->now_ms);
+	enum silence_verdict verdict = silence_look(silence, &slot->policy.side[s], slot->fd[s], !relay->rto_max_ms, relay->now_ms);
 
 	store_progress(slot, s, silence);
 	return verdict;

@@ -90,9 +90,10 @@ static void apply_policy(struct relay *relay, const struct ledger_listener *l)
 
 	if (!service)
 		return;
-	r = socket_apply(l->fd, l->local.family, &service->policy.side[SIDE_CLIENT], relay->rto_max, &option);
+	r = socket_apply(l->fd, l->local.family, &service->policy.side[SIDE_CLIENT], &option);
 	if (r < 0)
 		say(LOG_ERR, "service %s: cannot set %s on listener %s: %s", service->name, option, l->address, strerror(-r));
+	socket_pace(l->fd, &service->policy.side[SIDE_CLIENT], relay->rto_max_ms);
 }
 
 static void open_listed(struct relay *relay, struct ledger_listener *l)

@@ -134,7 +134,7 @@ static int open_tables(struct relay *relay)
 	relay->census = census_map(HOLDER_CENSUS);
 	if (!relay->census)
 		return -errno;
-	relay->rto_max = !relay->header->no_rto_max && liveness_kernel_paces();
+	relay->rto_max_ms = relay->header->no_rto_max ? 0 : liveness_kernel_rto_max_ms();
 	relay->sessions_max = relay->ledger.slot_count;
 	relay->sessions = calloc(relay->ledger.slot_count, sizeof *relay->sessions);
 	relay->buffer = malloc(RELAY_BUFFER);

@@ -64,7 +64,7 @@ struct relay {
 	bool doors_paused;       /* accepting rests: out of slots or descriptors */
 	uint64_t doors_resume_ms;
 	uint64_t doors_said_ms;  /* when it was last said why, 0: never */
-	bool rto_max;            /* the kernel has TCP_RTO_MAX_MS, and we use it */
+	uint32_t rto_max_ms;     /* the kernel's own TCP_RTO_MAX_MS; 0: it has none, or we are not to use it */
 	bool loop_touched;       /* libuv arms what was started only in uv_run */
 	uint64_t orphan_ms;      /* since when the supervisor is dead, 0: it lives */
 	bool orphan_ended;       /* and its sessions were ended for that */

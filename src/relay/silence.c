@@ -117,8 +117,7 @@ enum silence_verdict silence_judge(
 	return SILENCE_WAITS;
 }
 
-enum silence_verdict silence_look(
-	struct silence *silence, const struct side_policy *policy, int fd, bool rto_max, uint64_t now_ms)
+enum silence_verdict silence_look(struct silence *silence, const struct side_policy *policy, int fd, bool pace, uint64_t now_ms)
 {
 	struct tcp_info info;
 	enum silence_verdict verdict;
@@ -128,7 +127,7 @@ enum silence_verdict silence_look(
 		return SILENCE_OVER;
 	}
 	verdict = silence_judge(silence, policy, &info, now_ms);
-	if (rto_max)
+	if (!pace)
 		return verdict;
 	if (verdict == SILENCE_OVER) {
 		pace_end(&silence->pace, policy, fd);

@@ -44,8 +44,8 @@ void silence_begin(struct silence *silence, const struct side_policy *policy, ui
 enum silence_verdict silence_judge(
 	struct silence *silence, const struct side_policy *policy, const struct tcp_info *info, uint64_t now_ms);
 
-/* Asks the kernel, judges, and paces its questions where rto_max is not to be had. */
+/* Asks the kernel and judges. pace: and paces its questions, as it has no TCP_RTO_MAX_MS. */
 enum silence_verdict silence_look(
-	struct silence *silence, const struct side_policy *policy, int fd, bool rto_max, uint64_t now_ms);
+	struct silence *silence, const struct side_policy *policy, int fd, bool pace, uint64_t now_ms);
 
 #endif

@@ -37,21 +37,27 @@ int socket_set_keepalive(int fd, const struct side_policy *p, const char **ret_o
 	return set_all(fd, options, p->keepalive_idle_s ? sizeof options / sizeof *options : 1, ret_option);
 }
 
-int socket_apply(int fd, int family, const struct side_policy *p, bool rto_max, const char **ret_option)
+int socket_apply(int fd, int family, const struct side_policy *p, const char **ret_option)
 {
 	const struct option options[] = {
 		{SOL_SOCKET, SO_OOBINLINE, 1, "SO_OOBINLINE"},
 		{IPPROTO_TCP, TCP_NODELAY, p->nodelay, "TCP_NODELAY"},
 		{IPPROTO_TCP, TCP_USER_TIMEOUT, (int)p->user_timeout_ms, "TCP_USER_TIMEOUT"},
-		{IPPROTO_TCP, RTO_MAX_MS, p->ask_gap_ms ? (int)p->ask_gap_ms : RTO_MAX_DEFAULT_MS, "TCP_RTO_MAX_MS"},
 	};
-	size_t count = sizeof options / sizeof *options;
 	int r;
 
 	if (family == AF_UNIX)
 		return 0;
-	r = set_all(fd, options, rto_max ? count : count - 1, ret_option);
+	r = set_all(fd, options, sizeof options / sizeof *options, ret_option);
 	return r < 0 ? r : socket_set_keepalive(fd, p, ret_option);
+}
+
+void socket_pace(int fd, const struct side_policy *p, uint32_t rto_max_ms)
+{
+	uint32_t ms = p->ask_gap_ms && p->ask_gap_ms < rto_max_ms ? p->ask_gap_ms : rto_max_ms;
+
+	if (rto_max_ms)
+		setsockopt(fd, IPPROTO_TCP, RTO_MAX_MS, &ms, sizeof ms);
 }
 
 void socket_bound_background(int fd, uint32_t timeout_ms)

@@ -7,10 +7,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Everything a side's policy asks of a socket: SO_OOBINLINE, TCP_NODELAY, keepalive, TCP_USER_TIMEOUT, and with rto_max TCP_RTO_MAX_MS. On
- * a listener all of it is inherited by what it accepts (tcp(7)), on a backend's socket it goes before connect. 0 or -errno with
- * the option's name in *ret_option. */
-int socket_apply(int fd, int family, const struct side_policy *policy, bool rto_max, const char **ret_option);
+/* Everything a side's policy asks of a socket: SO_OOBINLINE, TCP_NODELAY, keepalive, TCP_USER_TIMEOUT. On a listener all of it is
+ * inherited by what it accepts (tcp(7)), on a backend's socket it goes before connect. 0 or -errno with the option's name in *ret_option. */
+int socket_apply(int fd, int family, const struct side_policy *policy, const char **ret_option);
+
+/* TCP_RTO_MAX_MS, so that the kernel asks a silent peer often enough. On a listener it is inherited and does not touch SYN-ACKs; on a
+ * backend's socket it goes after connect, since it would take away from the time in which SYNs are sent. rto_max_ms: the kernel's
+ * own, which is never raised; 0: it has none, and nothing is done. */
+void socket_pace(int fd, const struct side_policy *policy, uint32_t rto_max_ms);
 
 /* The keepalive numbers alone, which may be off. 0 or -errno with the option's name in *ret_option. */
 int socket_set_keepalive(int fd, const struct side_policy *policy, const char **ret_option);

@@ -76,14 +76,15 @@ uint64_t liveness_write_ms(const struct side_policy *side)
 	return idle_ms + asked_ms;
 }
 
-bool liveness_kernel_paces(void)
+uint32_t liveness_kernel_rto_max_ms(void)
 {
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), value = GAP_MOST_MS;
-	bool has = fd >= 0 && setsockopt(fd, IPPROTO_TCP, RTO_MAX_MS, &value, sizeof value) == 0;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), value = 0;
+	socklen_t length = sizeof value;
+	bool has = fd >= 0 && getsockopt(fd, IPPROTO_TCP, RTO_MAX_MS, &value, &length) == 0;
 
 	if (fd >= 0)
 		close(fd);
-	return has;
+	return has && value > 0 ? (uint32_t)value : 0;
 }
 
 bool liveness_no_rto_max(void)

@@ -32,8 +32,9 @@ uint64_t liveness_idle_ms(const struct side_policy *side);
  */
 uint64_t liveness_write_ms(const struct side_policy *side);
 
-/* Whether this kernel has the socket option TCP_RTO_MAX_MS (since 6.15; net/ipv4/tcp.c do_tcp_setsockopt). */
-bool liveness_kernel_paces(void);
+/* What the socket option TCP_RTO_MAX_MS is on a new socket (sysctl tcp_rto_max_ms), ms; 0: this kernel does not have it (before 6.15).
+ * net/ipv4/tcp.c do_tcp_getsockopt. */
+uint32_t liveness_kernel_rto_max_ms(void);
 
 /* Whether relays are told to do without it: TCPWARDEN_NO_RTO_MAX is set, for tests. */
 bool liveness_no_rto_max(void);

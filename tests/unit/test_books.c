@@ -188,10 +188,10 @@ static void an_option_that_fails_is_named(void **state)
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	(void)state;
-	assert_int_equal(socket_apply(fd, AF_INET, &policy, false, &option), -EINVAL);
+	assert_int_equal(socket_apply(fd, AF_INET, &policy, &option), -EINVAL);
 	assert_string_equal(option, "TCP_KEEPIDLE");
 	policy.keepalive_idle_s = 30;
-	assert_int_equal(socket_apply(fd, AF_INET, &policy, false, &option), 0);
+	assert_int_equal(socket_apply(fd, AF_INET, &policy, &option), 0);
 	close(fd);
 }
 

@@ -39,18 +39,14 @@ bool bounds_are_paced(const struct side_policy *p, const struct kernel *k)
 	return p->ask_gap_ms && (k->paces || !p->user_timeout_ms);
 }
 
-/* It is told so before it connects: relay/socket.h. */
-uint64_t bounds_syn_gap_ms(const struct side_policy *p, const struct kernel *k)
-{
-	if (!k->paces)
-		return k->rto_max_ms;
-	return p->ask_gap_ms ? p->ask_gap_ms : RTO_MAX_MS;
-}
-
 /* A TCP_USER_TIMEOUT that is moved ahead is one and a half gaps away when it is: relay/pace.h. */
 uint64_t bounds_gap_ms(const struct side_policy *p, const struct kernel *k)
 {
-	return bounds_are_paced(p, k) && !k->paces ? p->ask_gap_ms * 3ull / 2 : bounds_syn_gap_ms(p, k);
+	if (!bounds_are_paced(p, k))
+		return k->rto_max_ms;
+	if (!k->paces)
+		return p->ask_gap_ms * 3ull / 2;
+	return p->ask_gap_ms < k->rto_max_ms ? p->ask_gap_ms : k->rto_max_ms;
 }
 
 uint64_t bounds_retries_ms(const struct side_policy *p, const struct kernel *k)
@@ -60,9 +56,9 @@ uint64_t bounds_retries_ms(const struct side_policy *p, const struct kernel *k)
 
 /* Whether it is time to give up is asked whenever a try has got no answer: the tries may be linear at first, the time that all
  * may take is reckoned as if they were not (retransmits_timed_out). */
-uint64_t bounds_syn_ms(const struct side_policy *p, const struct kernel *k)
+uint64_t bounds_syn_ms(const struct kernel *k)
 {
-	uint64_t most_ms = bounds_syn_gap_ms(p, k), allowed_ms = bounds_backoff_ms(k->syn_retries, TIMEOUT_INIT_MS, most_ms);
+	uint64_t most_ms = k->rto_max_ms, allowed_ms = bounds_backoff_ms(k->syn_retries, TIMEOUT_INIT_MS, most_ms);
 	uint64_t gap_ms = TIMEOUT_INIT_MS, at_ms = 0;
 
 	for (uint32_t tries = 1;; tries++) {
@@ -86,7 +82,7 @@ struct bound bound_syn_sent(const struct side_policy *p, const struct kernel *k)
 	struct bound ours =
 		earlier(if_set(p->connect_timeout_ms, BY_CONNECT_TIMEOUT), if_set(p->user_timeout_ms, BY_USER_TIMEOUT));
 
-	return earlier(ours, (struct bound){.ms = bounds_syn_ms(p, k), .by = BY_SYN_RETRIES});
+	return earlier(ours, (struct bound){.ms = bounds_syn_ms(k), .by = BY_SYN_RETRIES});
 }
 
 /* tcp_keepalive_timer(): with TCP_USER_TIMEOUT the count does not count. What does is whether so much time has passed when the

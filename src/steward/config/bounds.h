@@ -50,9 +50,8 @@ uint64_t bounds_gap_ms(const struct side_policy *p, const struct kernel *k);
 /* How long the kernel asks before it gives up by itself, ms. */
 uint64_t bounds_retries_ms(const struct side_policy *p, const struct kernel *k);
 
-/* How long it sends SYNs, and how far apart they are at most, ms. */
-uint64_t bounds_syn_ms(const struct side_policy *p, const struct kernel *k);
-uint64_t bounds_syn_gap_ms(const struct side_policy *p, const struct kernel *k);
+/* How long it sends SYNs, ms. */
+uint64_t bounds_syn_ms(const struct kernel *k);
 
 struct bound bound_syn_received(const struct side_policy *p, const struct kernel *k); /* not a session yet */
 struct bound bound_syn_sent(const struct side_policy *p, const struct kernel *k);

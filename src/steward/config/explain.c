@@ -204,7 +204,7 @@ static void print_asking(FILE *out, const char *side, const struct view *v)
 		snprintf(how, sizeof how, "%s: the kernel as it likes",
 			v->p->ask_gap_ms ? "user_timeout is set" : "dead_after is off");
 	else if (v->kernel->paces)
-		snprintf(how, sizeof how, "TCP_RTO_MAX_MS %" PRIu32, v->p->ask_gap_ms);
+		snprintf(how, sizeof how, "TCP_RTO_MAX_MS %" PRIu64, bounds_gap_ms(v->p, v->kernel));
 	else
 		snprintf(how, sizeof how, "TCP_USER_TIMEOUT moved ahead (no TCP_RTO_MAX_MS, as before Linux 6.15)");
 	print_line(out, side, gap, "", how);

@@ -31,6 +31,6 @@ void kernel_read(struct kernel *ret, const char *directory)
 		.orphan_retries = sysctl(directory, "tcp_orphan_retries", 0),
 		.fin_timeout_s = sysctl(directory, "tcp_fin_timeout", 60),
 		.rto_max_ms = sysctl(directory, "tcp_rto_max_ms", 120000),
-		.paces = liveness_kernel_paces() && !liveness_no_rto_max(),
+		.paces = liveness_kernel_rto_max_ms() && !liveness_no_rto_max(),
 	};
 }
