@@ -83,3 +83,13 @@ void duration_say(uint64_t ms, char text[DURATION_TEXT])
 	else
 		snprintf(text, DURATION_TEXT, "%" PRIu64 " %s", great, forms[i].great);
 }
+
+void duration_say_passed(uint64_t ms, char text[DURATION_TEXT])
+{
+	uint64_t unit_ms = ms < 1000 ? 100 : 1000;
+
+	for (size_t i = 0; i < UNITS && units[i].ms > unit_ms; i++)
+		if (ms / units[i].ms > 2)
+			unit_ms = units[i].ms;
+	duration_say(ms - ms % unit_ms, text);
+}

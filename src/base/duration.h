@@ -14,4 +14,7 @@ void duration_format(uint64_t ms, char text[DURATION_TEXT]);
 /* As one says it, rounded up: "3.6 s", "60 s", "15 m 25 s", "2 h 1 m", "24 d". 0 is "0 s". */
 void duration_say(uint64_t ms, char text[DURATION_TEXT]);
 
+/* Of a time that passes, rounded down, and no finer than it is worth: "0.4 s", "42 s", "2 m 5 s", "5 m", "3 h", "14 d". */
+void duration_say_passed(uint64_t ms, char text[DURATION_TEXT]);
+
 #endif

@@ -79,6 +79,24 @@ static void says_it(void **state)
 	}
 }
 
+static void says_what_has_passed(void **state)
+{
+	static const struct {
+		uint64_t ms;
+		const char *text;
+	} cases[] = {{0, "0 s"}, {99, "0 s"}, {450, "0.4 s"}, {999, "0.9 s"}, {1000, "1 s"}, {2999, "2 s"}, {42999, "42 s"},
+		{125999, "2 m 5 s"}, {301000, "5 m"}, {7199999, "119 m"}, {2 * 3600000 + 61000, "2 h 1 m"},
+		{3 * 3600000 + 61000, "3 h"}, {49 * 3600000, "2 d 1 h"}, {14 * 86400000ull + 3600000, "14 d"},
+		{UINT64_MAX, "213503982334 d"}};
+	char text[DURATION_TEXT];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		duration_say_passed(cases[i].ms, text);
+		assert_string_equal(text, cases[i].text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -86,6 +104,7 @@ int main(void)
 		cmocka_unit_test(tells_what_is_wrong),
 		cmocka_unit_test(formats_the_shortest_exact_form),
 		cmocka_unit_test(says_it),
+		cmocka_unit_test(says_what_has_passed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
