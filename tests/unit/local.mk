@@ -212,4 +212,9 @@ check_PROGRAMS += tests/unit/test_roster
 tests_unit_test_roster_SOURCES = tests/unit/test_roster.c tests/unit/loop.h
 tests_unit_test_roster_CFLAGS = $(unit_steward_cflags)
 tests_unit_test_roster_LDADD = $(unit_steward_libs)
+
+check_PROGRAMS += tests/unit/test_tcp_view
+tests_unit_test_tcp_view_SOURCES = tests/unit/test_tcp_view.c
+tests_unit_test_tcp_view_CFLAGS = $(unit_steward_cflags)
+tests_unit_test_tcp_view_LDADD = $(unit_steward_libs)
 endif
