@@ -51,18 +51,18 @@ static const char *age(json_int_t ms, char buffer[16])
 
 void print_session_head(void)
 {
-	printf("%-16s %-16s %-10s %-24s %-24s %9s %9s %8s  %s\n", "ID", "SERVICE", "STATE", "CLIENT", "BACKEND", "TO BACK",
-		"TO CLIENT", "AGE", "LEASE");
+	printf("%-16s %-16s %-10s %-24s %-24s %9s %9s %8s  %-16s  %s\n", "ID", "SERVICE", "STATE", "CLIENT", "BACKEND", "TO BACK",
+		"TO CLIENT", "AGE", "LEASE", "WAITS");
 }
 
 void print_session(json_t *o)
 {
-	char id[256], service[256], state[256], client[256], backend[256], lease[256], a[16], b[16], c[16];
+	char id[256], service[256], state[256], client[256], backend[256], lease[256], waits[256], a[16], b[16], c[16];
 
-	printf("%-16s %-16s %-10s %-24s %-24s %9s %9s %8s  %s\n", text(o, "id", id), text(o, "service", service),
+	printf("%-16s %-16s %-10s %-24s %-24s %9s %9s %8s  %-16s  %s\n", text(o, "id", id), text(o, "service", service),
 		text(o, "state", state), text(o, "client", client), text(o, "backend", backend),
 		size(number(o, "bytes_to_backend"), a), size(number(o, "bytes_to_client"), b), age(number(o, "age_ms"), c),
-		text(o, "lease", lease));
+		text(o, "lease", lease), text(o, "waits", waits));
 }
 
 static void print_services(json_t *services)
@@ -129,6 +129,20 @@ void print_status(json_t *o)
 	print_services(json_object_get(o, "services"));
 }
 
+static void print_tcp(const char *key, json_t *o)
+{
+	char state[256], ack[16], data[16];
+
+	printf("%-18s %s, %" JSON_INTEGER_FORMAT " bytes unacknowledged, %" JSON_INTEGER_FORMAT " unsent, %" JSON_INTEGER_FORMAT
+	       " unread, window %" JSON_INTEGER_FORMAT "\n",
+		key, text(o, "state", state), number(o, "unacked_bytes"), number(o, "unsent_bytes"), number(o, "unread_bytes"),
+		number(o, "window"));
+	printf("%-18s last ACK %s ago, last data %s ago, %" JSON_INTEGER_FORMAT " retransmits, %" JSON_INTEGER_FORMAT
+	       " probes, back-off %" JSON_INTEGER_FORMAT ", round trip %.1f ms\n",
+		"", age(number(o, "last_ack_ms"), ack), age(number(o, "last_data_ms"), data), number(o, "retransmits"),
+		number(o, "probes"), number(o, "backoff"), (double)number(o, "rtt_us") / 1000);
+}
+
 void print_fields(json_t *object)
 {
 	const char *key;
@@ -141,5 +155,7 @@ void print_fields(json_t *object)
 			printf("%-18s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
 		else if (json_is_string(value))
 			printf("%-18s %s\n", key, text(object, key, buffer));
+		else if (json_is_object(value))
+			print_tcp(key, value);
 	}
 }

@@ -29,15 +29,6 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Each side has its own linger_timeout, from the same moment on; the slot keeps the later end. */
-static uint64_t side_deadline_ms(const struct slot *slot, enum side s)
-{
-	const struct side_policy *p = slot->policy.side;
-	uint32_t longest = larger(p[SIDE_CLIENT].linger_timeout_ms, p[SIDE_BACKEND].linger_timeout_ms);
-
-	return slot->deadline_ms - longest + p[s].linger_timeout_ms;
-}
-
 /* When its peer last acknowledged more of what the other side sent; of a unix socket, when it was last given something. */
 static uint64_t progress_ms(const struct slot *slot, const struct session *session, enum side s)
 {
@@ -50,7 +41,7 @@ static uint64_t progress_ms(const struct slot *slot, const struct session *sessi
  * the end is ours it does not, or a slow client could keep us from ever ending. */
 static uint64_t late_at_ms(const struct slot *slot, const struct session *session, enum side s)
 {
-	uint64_t late_ms = side_deadline_ms(slot, s),
+	uint64_t late_ms = slot_linger_end_ms(slot, s),
 		 since_progress_ms = progress_ms(slot, session, s) + slot->policy.side[s].linger_timeout_ms;
 
 	return session_is_ended_by_us(slot) || since_progress_ms < late_ms ? late_ms : since_progress_ms;

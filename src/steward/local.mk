@@ -58,8 +58,10 @@ src_steward_libsteward_a_CFLAGS = $(steward_cflags)
 src_steward_libsteward_a_SOURCES = \
 	src/steward/control/client.c src/steward/control/client.h \
 	src/steward/control/control.c src/steward/control/control.h \
+	src/steward/control/describe.c src/steward/control/describe.h \
 	src/steward/control/requests.c \
 	src/steward/control/tcp_view.c src/steward/control/tcp_view.h \
+	src/steward/control/waits.c src/steward/control/waits.h \
 	src/steward/listen/bind.c src/steward/listen/bind.h \
 	src/steward/listen/gifts.c src/steward/listen/gifts.h \
 	src/steward/listen/listener.c src/steward/listen/listener.h \

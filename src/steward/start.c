@@ -76,9 +76,20 @@ static bool control_reload(void *context)
 	return true;
 }
 
+static bool control_is_acquire_queued(void *context, const struct session_key *key)
+{
+	struct steward *s = context;
+
+	return leases_is_queued(s->leases, key);
+}
+
 static void open_control(struct steward *s)
 {
-	static const struct control_host host = {.status = control_status, .reload = control_reload};
+	static const struct control_host host = {
+		.status = control_status,
+		.reload = control_reload,
+		.is_acquire_queued = control_is_acquire_queued,
+	};
 	const struct config *config = s->config ? s->config : s->change.config;
 	char error[CONTROL_ERROR_SIZE];
 	struct control_options options = {

@@ -28,6 +28,13 @@ const char *slot_state_word(unsigned state)
 	return state < SLOT_STATES ? state_words[state] : "?";
 }
 
+uint64_t slot_linger_end_ms(const struct slot *slot, enum side s)
+{
+	uint32_t own_ms = slot->policy.side[s].linger_timeout_ms, other_ms = slot->policy.side[other_side(s)].linger_timeout_ms;
+
+	return other_ms > own_ms ? slot->deadline_ms - other_ms + own_ms : slot->deadline_ms;
+}
+
 static uint64_t round_up(uint64_t n)
 {
 	return (n + PAGE - 1) / PAGE * PAGE;

@@ -126,6 +126,11 @@ struct slot {
 	                                        bytes were outstanding */
 	uint64_t spare[4];
 };
+
+/* CLOSING: when that side's linger_timeout ends, unless progress lengthens it. Each side has its own, from the same moment on; the
+ * slot's deadline is the later end. */
+uint64_t slot_linger_end_ms(const struct slot *slot, enum side s);
+
 enum { COUNTED_SERVICE = 1, COUNTED_BACKEND = 2 };
 enum {
 	TOLD_ASKED = 1,     /* the steward may have been asked for its lease */

@@ -36,6 +36,7 @@ EXTRA_DIST += \
 	tests/system/test_stall.py \
 	tests/system/test_supervisor.py \
 	tests/system/test_systemd.py \
+	tests/system/test_waits.py \
 	tests/system/waiting.py
 
 # Stand-ins for the other roles, for the tests of the supervisor.

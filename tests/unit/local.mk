@@ -217,4 +217,9 @@ check_PROGRAMS += tests/unit/test_tcp_view
 tests_unit_test_tcp_view_SOURCES = tests/unit/test_tcp_view.c
 tests_unit_test_tcp_view_CFLAGS = $(unit_steward_cflags)
 tests_unit_test_tcp_view_LDADD = $(unit_steward_libs)
+
+check_PROGRAMS += tests/unit/test_waits
+tests_unit_test_waits_SOURCES = tests/unit/test_waits.c
+tests_unit_test_waits_CFLAGS = $(unit_steward_cflags)
+tests_unit_test_waits_LDADD = $(unit_steward_libs)
 endif

@@ -86,7 +86,13 @@ static bool reload(void *context)
 	return w->may_reload;
 }
 
-static const struct control_host host = {status, reload};
+static bool is_acquire_queued(void *context, const struct session_key *key)
+{
+	(void)context;
+	return key->slot == 0;
+}
+
+static const struct control_host host = {status, reload, is_acquire_queued};
 
 static int dial(struct world *w)
 {

@@ -4,6 +4,7 @@
 #ifndef STEWARD_CONTROL_CLIENT_H
 #define STEWARD_CONTROL_CLIENT_H
 #include "steward/control/control.h"
+#include "steward/control/tcp_view.h"
 
 struct control {
 	uv_loop_t *loop;
@@ -11,6 +12,7 @@ struct control {
 	int listen_fd; /* -1: clients come by control_serve only */
 	uv_timer_t sweep;
 	struct roster *roster;
+	struct tcp_view view;
 	const struct control_host *host;
 	void *context;
 	char *path;

@@ -74,6 +74,7 @@ void control_handle_closed(struct control *c)
 {
 	if (--c->handles > 0)
 		return;
+	tcp_view_close(&c->view);
 	free(c->path);
 	free(c);
 }
@@ -209,6 +210,7 @@ int control_open(struct control **ret, uv_loop_t *loop, const struct control_opt
 		c->handles++;
 		uv_poll_start(&c->listener, UV_READABLE, on_connections);
 	}
+	tcp_view_open(&c->view);
 	start_sweep(c, loop);
 	*ret = c;
 	return 0;

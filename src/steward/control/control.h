@@ -32,6 +32,7 @@ struct control_options {
 struct control_host {
 	json_t *(*status)(void *context); /* a new reference */
 	bool (*reload)(void *context);    /* begins one, answered by control_reloaded; false: not now */
+	bool (*is_acquire_queued)(void *context, const struct session_key *key); /* its acquire hook has not begun */
 };
 
 /* 0, or -errno with `error` for people. Without a path there is no socket, only control_serve. */

@@ -1,7 +1,7 @@
 /* What may be asked over the control socket: {"request": NAME, ...}. Every answer is one line {"ok": ...}; `sessions` sends a
  * line for each session before it. */
-#include "base/clock.h"
 #include "steward/control/client.h"
+#include "steward/control/describe.h"
 #include "steward/log/log.h"
 
 #include <inttypes.h>
@@ -10,54 +10,6 @@
 #include <string.h>
 #include <syslog.h>
 
-static void put_endpoint(json_t *to, const char *name, const struct endpoint *e, const char *text)
-{
-	char formatted[ENDPOINT_TEXT];
-
-	endpoint_format(e, formatted);
-	json_object_set_new(to, name, json_string(e->family == AF_UNIX && text ? text : formatted));
-}
-
-/* What stands in a ledger is the relay's to say; text of it that is no text becomes "?". */
-static json_t *text_or_unknown(const char *text)
-{
-	json_t *string = json_string(text);
-
-	return string ? string : json_string("?");
-}
-
-static json_t *describe(const struct roster *roster, uint32_t relay, const struct slot *slot)
-{
-	const struct session_record *s = &slot->record;
-	uint64_t now_ms = clock_mono_ms();
-	json_t *o = json_object();
-	char text[32];
-
-	snprintf(text, sizeof text, "%" PRIx64, s->id);
-	json_object_set_new(o, "id", json_string(text));
-	json_object_set_new(o, "service", text_or_unknown(s->service));
-	json_object_set_new(o, "state", json_string(slot_state_word(atomic_load(&slot->state))));
-	put_endpoint(o, "client", &s->client, NULL);
-	put_endpoint(o, "local", &s->local, roster_local_text(roster, s));
-	put_endpoint(o, "backend", &s->backend, roster_backend_text(roster, s));
-	if (s->fence)
-		lease_format(s->fence, text);
-	json_object_set_new(o, "lease", json_string(s->fence ? text : "-"));
-	/* In the record when the books were last read; what moved since is the relay's running count. */
-	json_object_set_new(o, "bytes_to_backend", json_integer((json_int_t)atomic_load(&slot->moved[SIDE_CLIENT])));
-	json_object_set_new(o, "bytes_to_client", json_integer((json_int_t)atomic_load(&slot->moved[SIDE_BACKEND])));
-	json_object_set_new(o, "started_us", json_integer((json_int_t)s->started_us));
-	json_object_set_new(o, "age_ms", json_integer(now_ms > s->started_ms ? (json_int_t)(now_ms - s->started_ms) : 0));
-	json_object_set_new(o, "relay", json_integer(relay));
-	if (s->reason.who != WHO_NONE) {
-		char reason[64];
-
-		snprintf(reason, sizeof reason, "%s.%s", who_word(s->reason.who), how_word(s->reason.how));
-		json_object_set_new(o, "reason", json_string(reason));
-	}
-	return o;
-}
-
 void client_walk(struct control_client *client)
 {
 	struct session_walk *w = &client->walk;
@@ -65,6 +17,7 @@ void client_walk(struct control_client *client)
 
 	while (w->relay < roster->relays) {
 		const struct ledger *ledger = roster_ledger(roster, w->relay);
+		struct session_key key;
 		struct slot slot;
 		int r = ledger ? ledger_read_slot(ledger, w->slot++, &slot) : -ENOENT;
 
@@ -76,7 +29,13 @@ void client_walk(struct control_client *client)
 		if (r < 0 || atomic_load(&slot.state) == SLOT_FREE ||
 			(w->service[0] && strcmp(w->service, slot.record.service) != 0))
 			continue;
-		client_answer(client, describe(roster, w->relay, &slot));
+		key = (struct session_key){
+			.relay = w->relay,
+			.incarnation = roster_incarnation(roster, w->relay),
+			.slot = w->slot - 1,
+			.id = slot.record.id,
+		};
+		client_answer(client, describe_session(client->control, &key, &slot, false));
 		w->count++;
 		if (client->out_used >= CONTROL_CHUNK)
 			return;
@@ -126,23 +85,20 @@ static void refuse_unknown(struct control_client *client, uint64_t id)
 
 static void handle_show(struct control_client *client, json_t *request)
 {
-	const struct roster *roster = client->control->roster;
-	uint64_t id;
-	uint32_t slot, relay;
-	struct slot copy;
+	struct control *c = client->control;
+	struct session_key key;
+	struct slot slot;
 	json_t *o;
 
-	if (!get_id(client, request, &id))
+	if (!get_id(client, request, &key.id))
 		return;
-	if (roster_find(roster, id, &relay, &slot, &copy) < 0) {
-		refuse_unknown(client, id);
+	if (roster_find(c->roster, key.id, &key.relay, &key.slot, &slot) < 0) {
+		refuse_unknown(client, key.id);
 		return;
 	}
-	o = describe(roster, relay, &copy);
+	key.incarnation = roster_incarnation(c->roster, key.relay);
+	o = describe_session(c, &key, &slot, true);
 	json_object_set_new(o, "ok", json_true());
-	json_object_set_new(o, "slot", json_integer(slot));
-	json_object_set_new(o, "plan", json_integer(copy.record.plan_generation));
-	json_object_set_new(o, "tries", json_integer(copy.tries));
 	client_answer(client, o);
 }
 

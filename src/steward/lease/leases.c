@@ -326,6 +326,12 @@ void leases_end(struct leases *leases, const struct session_key *key, const stru
 		leases_owe_durable(leases, key); /* it never had one, or that was given back already */
 }
 
+bool leases_is_queued(struct leases *leases, const struct session_key *key)
+{
+	const struct lease *lease = leases_find(leases, key);
+	return lease && (lease->phase == PHASE_BEHIND || lease->phase == PHASE_QUEUED);
+}
+
 /* ---- the end ---- */
 
 void leases_stop(struct leases *leases)

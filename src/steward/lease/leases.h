@@ -78,6 +78,9 @@ void leases_stop(struct leases *leases);
  * death. */
 void leases_free(struct leases *leases);
 
+/* It waits for its turn to run its acquire hook, or for that of an earlier lease to be given back. */
+bool leases_is_queued(struct leases *leases, const struct session_key *key);
+
 /* For `leases` and `status` of the control socket. */
 struct lease_counts {
 	uint64_t acquiring, held, releasing;
