@@ -24,6 +24,7 @@ static const struct command commands[] = {
 	{"status", 0, 0, NULL, "status", "what is in force, who runs, what is held"},
 	{"sessions", 0, 1, "service", "sessions [SERVICE]", "those that live"},
 	{"show", 1, 1, "id", "show ID", "one session"},
+	{"probe", 1, 1, "id", "probe ID", "asks both its peers for a sign of life"},
 	{"kill", 1, 1, "id", "kill [--now] ID", "ends a session; --now: without delivering what it still holds"},
 	{"reload", 0, 0, NULL, "reload", "reads the config file; on any error nothing changes"},
 	{"leases", 0, 0, NULL, "leases", "how many are held, and in which state"},
@@ -42,7 +43,8 @@ static void help(FILE *to)
 		fprintf(to, "  %-20s %s\n", commands[i].usage, commands[i].meaning);
 	fprintf(to, "\n  --socket PATH        of the control socket (" DEFAULT_SOCKET ")\n"
 		    "  --json               the answer as it comes: a JSON object a line\n"
-		    "  --version, --help\n\nExit: 0 done; 1 refused or failed; 64 wrong usage; 69 tcpwarden cannot be reached. "
+		    "  --version, --help\n\nExit: 0 done; 1 refused or failed, or a peer did not answer; 64 wrong usage; 69 "
+		    "tcpwarden cannot be reached. "
 		    "See tcpwardenctl(1).\n");
 }
 
@@ -51,11 +53,12 @@ static int finish(json_t *answer, const struct command *command, bool json)
 {
 	const char *error = json_string_value(json_object_get(answer, "error"));
 	bool ok = json_is_true(json_object_get(answer, "ok"));
+	bool done = ok && (strcmp(command->name, "probe") != 0 || probe_is_answered(answer));
 	json_t *lines = json_object_get(answer, ok ? "warnings" : "errors"), *line;
 	size_t i;
 
 	if (json)
-		return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+		return done ? EXIT_SUCCESS : EXIT_FAILURE;
 	json_array_foreach (lines, i, line)
 		fprintf(stderr, "%s%s\n", ok ? "warning: " : "", json_string_value(line));
 	if (!ok)
@@ -64,9 +67,11 @@ static int finish(json_t *answer, const struct command *command, bool json)
 		print_status(answer);
 	else if (strcmp(command->name, "show") == 0)
 		print_fields(answer);
+	else if (strcmp(command->name, "probe") == 0)
+		print_probe(answer);
 	else if (strcmp(command->name, "leases") == 0)
 		print_fields(json_object_get(answer, "leases"));
-	return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+	return done ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static int take_answers(struct channel *channel, const struct command *command, const struct options *options)

@@ -129,6 +129,47 @@ void print_status(json_t *o)
 	print_services(json_object_get(o, "services"));
 }
 
+static bool is_alive(json_t *answer, const char *side)
+{
+	const char *outcome = json_string_value(json_object_get(answer, side));
+
+	return outcome && strcmp(outcome, "alive") == 0;
+}
+
+static bool was_asked(json_t *answer, const char *side)
+{
+	const char *outcome = json_string_value(json_object_get(answer, side));
+
+	return outcome && strncmp(outcome, "not asked", 9) != 0;
+}
+
+bool probe_is_answered(json_t *o)
+{
+	bool client = is_alive(o, "client"), backend = is_alive(o, "backend");
+
+	return (client || backend) && (client || !was_asked(o, "client")) && (backend || !was_asked(o, "backend"));
+}
+
+static void print_probe_side(json_t *o, const char *side, const char *ms_key, const char *after)
+{
+	json_int_t ms = number(o, ms_key);
+	char outcome[256];
+
+	text(o, side, outcome);
+	if (ms >= 1000)
+		printf("%s %s in %.0f s%s", side, outcome, (double)ms / 1000, after);
+	else if (ms > 0)
+		printf("%s %s in %" JSON_INTEGER_FORMAT " ms%s", side, outcome, ms, after);
+	else
+		printf("%s %s%s", side, outcome, after);
+}
+
+void print_probe(json_t *o)
+{
+	print_probe_side(o, "client", "client_ms", ", ");
+	print_probe_side(o, "backend", "backend_ms", "\n");
+}
+
 static void print_tcp(const char *key, json_t *o)
 {
 	char state[256], ack[16], data[16];

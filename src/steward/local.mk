@@ -59,6 +59,7 @@ src_steward_libsteward_a_SOURCES = \
 	src/steward/control/client.c src/steward/control/client.h \
 	src/steward/control/control.c src/steward/control/control.h \
 	src/steward/control/describe.c src/steward/control/describe.h \
+	src/steward/control/probe.c src/steward/control/probe.h \
 	src/steward/control/requests.c \
 	src/steward/control/tcp_view.c src/steward/control/tcp_view.h \
 	src/steward/control/waits.c src/steward/control/waits.h \

@@ -26,6 +26,7 @@ EXTRA_DIST += \
 	tests/system/test_kill_supervisor.py \
 	tests/system/test_manual.py \
 	tests/system/test_mixed_10000.py \
+	tests/system/test_probe.py \
 	tests/system/test_real.py \
 	tests/system/test_relay.py \
 	tests/system/test_reload.py \

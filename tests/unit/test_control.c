@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -367,6 +369,156 @@ static void there_are_so_many_clients_and_no_more(void **state)
 	LOOP_UNTIL(&w->loop, w->control->client_count == 1);
 }
 
+/* The two connections of a session over loopback: ours by number in the slot only, the peers' in our hands. */
+struct connections {
+	int listener, peer[SIDES], ours[SIDES];
+};
+
+static void take_name(int fd, struct endpoint *ret, int (*name)(int, struct sockaddr *, socklen_t *))
+{
+	struct sockaddr_storage address = {0};
+	socklen_t length = sizeof address;
+
+	assert_int_equal(name(fd, (struct sockaddr *)&address, &length), 0);
+	endpoint_from_sockaddr(ret, &address);
+}
+
+static void begin_connected(struct world *w, struct connections *c)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct slot *slot = &w->ledger.slots[0];
+	socklen_t length = sizeof at;
+
+	c->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(c->listener, (struct sockaddr *)&at, sizeof at), 0);
+	assert_int_equal(listen(c->listener, 2), 0);
+	assert_int_equal(getsockname(c->listener, (struct sockaddr *)&at, &length), 0);
+	begin_sessions(w, 1);
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
+		c->peer[s] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(c->peer[s], (struct sockaddr *)&at, sizeof at), 0);
+		c->ours[s] = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC);
+		assert_true(c->ours[s] >= 0);
+		slot->fd[s] = 1000; /* of the relay's table */
+		take_name(c->ours[s], s == SIDE_CLIENT ? &slot->record.local : &slot->record.source, getsockname);
+		take_name(c->ours[s], s == SIDE_CLIENT ? &slot->record.client : &slot->record.backend, getpeername);
+	}
+}
+
+static void end_connected(struct connections *c)
+{
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
+		close(c->peer[s]);
+		close(c->ours[s]);
+	}
+	close(c->listener);
+}
+
+static void expect_relay_asked(struct world *w)
+{
+	struct message message;
+
+	message_drain(w->relay);
+	say(w, "{\"request\":\"probe\",\"id\":\"40\"}\n");
+	LOOP_UNTIL(&w->loop, message_receive(w->relay, &message, ~(message_set)0) == 1);
+	assert_int_equal(message.header.kind, MESSAGE_PROBE);
+	assert_int_equal(message.body.session.id, 0x40);
+	assert_int_equal(message.body.session.slot, 0);
+}
+
+static void expect_outcome(struct world *w, const char *client, const char *backend)
+{
+	json_t *o = hear(w);
+
+	assert_true(json_is_true(json_object_get(o, "ok")));
+	assert_string_equal(json_string_value(json_object_get(o, "client")), client);
+	assert_string_equal(json_string_value(json_object_get(o, "backend")), backend);
+	assert_true((json_integer_value(json_object_get(o, "client_ms")) > 0) == (strcmp(client, "alive") == 0));
+	json_decref(o);
+}
+
+static void a_probe_waits_for_a_sign_of_life_of_each(void **state)
+{
+	struct world *w = *state;
+	struct connections c;
+
+	roster_start(&w->roster);
+	begin_connected(w, &c);
+	assert_int_equal(write(c.peer[SIDE_CLIENT], "before", 6), 6);
+	expect_relay_asked(w);
+	/* What came before the question is no answer to it. */
+	for (int i = 0; i < 10; i++) {
+		usleep(10000);
+		uv_run(&w->loop, UV_RUN_NOWAIT);
+	}
+	assert_true(w->control->clients->probe.side[SIDE_CLIENT].pending);
+	assert_int_equal(write(c.peer[SIDE_CLIENT], "x", 1), 1);
+	LOOP_UNTIL(&w->loop, !w->control->clients->probe.side[SIDE_CLIENT].pending);
+	assert_int_equal(poll_line(w), 0);
+	assert_int_equal(write(c.peer[SIDE_BACKEND], "x", 1), 1);
+	expect_outcome(w, "alive", "alive");
+	/* The next request of that client is none the worse for it. */
+	say(w, "{\"request\":\"status\"}\n");
+	expect_ok(w);
+	end_connected(&c);
+}
+
+static void a_probe_ends_with_what_it_asks(void **state)
+{
+	struct world *w = *state;
+	struct slot *slot = &w->ledger.slots[0];
+	struct connections c;
+
+	roster_start(&w->roster);
+	begin_connected(w, &c);
+	expect_relay_asked(w);
+	slot->fd[SIDE_CLIENT] = -1;
+	LOOP_UNTIL(&w->loop, !w->control->clients->probe.side[SIDE_CLIENT].pending);
+	assert_int_equal(poll_line(w), 0);
+	atomic_store(&slot->state, SLOT_FREE);
+	expect_outcome(w, "gone", "gone");
+
+	/* A unix socket is not asked, and who has only such is answered at once. */
+	atomic_store(&slot->state, SLOT_RELAYING);
+	slot->fd[SIDE_CLIENT] = 1000;
+	slot->record.local = slot->record.client = (struct endpoint){.family = AF_UNIX};
+	expect_relay_asked(w);
+	assert_int_equal(write(c.peer[SIDE_BACKEND], "x", 1), 1);
+	expect_outcome(w, "not asked (unix socket)", "alive");
+	slot->fd[SIDE_BACKEND] = -1;
+	say(w, "{\"request\":\"probe\",\"id\":\"40\"}\n{\"request\":\"probe\",\"id\":\"80\"}\n");
+	expect_outcome(w, "not asked (unix socket)", "not asked (not connected)");
+	expect_error(w, "no session 80 lives");
+
+	tcp_view_close(&w->control->view);
+	w->control->view.error = -EPROTONOSUPPORT;
+	say(w, "{\"request\":\"probe\",\"id\":\"40\"}\n");
+	expect_error(w, "modprobe tcp_diag");
+	end_connected(&c);
+}
+
+static void who_probes_may_leave(void **state)
+{
+	struct world *w = *state;
+	int other = dial(w);
+	struct connections c;
+
+	roster_start(&w->roster);
+	begin_connected(w, &c);
+	/* Both ask; one has left before there is an answer, and the other gets it. */
+	assert_int_equal(write(other, "{\"request\":\"probe\",\"id\":\"40\"}\n", 30), 30);
+	close(other);
+	expect_relay_asked(w);
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
+		assert_int_equal(write(c.peer[s], "x", 1), 1);
+	expect_outcome(w, "alive", "alive");
+	LOOP_UNTIL(&w->loop, w->control->client_count == 1);
+	/* And one that has not been answered when the control ends. */
+	expect_relay_asked(w);
+	assert_true(w->control->clients->probe.active);
+	end_connected(&c);
+}
+
 static void the_socket_is_never_open_wider_than_asked(void **state)
 {
 	struct world *w = *state;
@@ -409,9 +561,13 @@ int main(void)
 		T(a_reload_is_answered_when_it_has_ended),
 		T(who_shuts_its_side_still_gets_its_answer),
 		T(there_are_so_many_clients_and_no_more),
+		T(a_probe_waits_for_a_sign_of_life_of_each),
+		T(a_probe_ends_with_what_it_asks),
+		T(who_probes_may_leave),
 		T(the_socket_is_never_open_wider_than_asked),
 	};
 
 	log_to_nowhere();
+	signal(SIGPIPE, SIG_IGN); /* as the steward does */
 	return cmocka_run_group_tests_name("control", tests, NULL, NULL);
 }

@@ -108,6 +108,7 @@ static void bytes_are_counted_where_they_are(void **state)
 	assert_string_equal(tcp_state_word(f.state), "established");
 	assert_int_equal(f.unacked_bytes + f.unsent_bytes + f.unread_bytes, 0);
 	assert_in_range(f.window, 1, 1 << 20);
+	assert_int_equal(f.asks_in_ms, 0);
 	assert_int_equal(send(l.theirs, bytes, 345, 0), 345);
 	WAIT_UNTIL(&l, f, f.unread_bytes == 345);
 	assert_true(tcp_facts_heard_ms(&f) < 1000);
@@ -120,6 +121,7 @@ static void bytes_are_counted_where_they_are(void **state)
 	}
 	WAIT_UNTIL(&l, f, f.unsent_bytes > 0 && f.unacked_bytes == 0);
 	assert_true(f.window < f.mss && f.unsent_bytes < given);
+	assert_in_range(f.asks_in_ms, 1, 120000);
 	close_link(&l);
 }
 

@@ -1,15 +1,20 @@
 #include "steward/control/client.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void on_client_closed(uv_handle_t *handle)
+static void on_handle_closed(uv_handle_t *handle)
 {
 	struct control_client *client = handle->data;
 	struct control *c = client->control;
 
+	if (--client->handles > 0) {
+		control_handle_closed(c);
+		return;
+	}
 	for (struct control_client **at = &c->clients; *at; at = &(*at)->next)
 		if (*at == client) {
 			*at = client->next;
@@ -26,7 +31,8 @@ void client_close(struct control_client *client)
 	if (client->closing)
 		return;
 	client->closing = true;
-	uv_close((uv_handle_t *)&client->pipe, on_client_closed);
+	uv_close((uv_handle_t *)&client->pipe, on_handle_closed);
+	uv_close((uv_handle_t *)&client->probe.timer, on_handle_closed);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -48,7 +54,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		/* Who shuts its side may still want its answer; without one under way there is nothing to wait for. */
 		uv_read_stop(stream);
 		client->last = true;
-		if (n != UV_EOF || (!client->writing && !client->walk.active && !client->waits_for_reload))
+		if (n != UV_EOF || (!client->writing && !client->walk.active && !client_waits(client)))
 			client_close(client);
 		return;
 	}
@@ -97,7 +103,7 @@ void client_next(struct control_client *client)
 			client_flush(client);
 			return;
 		}
-		if (client->waits_for_reload)
+		if (client_waits(client))
 			return;
 		end = memchr(client->in, '\n', client->in_used);
 		if (end) {
@@ -164,6 +170,11 @@ void client_refuse(struct control_client *client, const char *format, ...)
 	client_answer(client, json_pack("{s:b, s:s}", "ok", 0, "error", text));
 }
 
+void client_refuse_unknown(struct control_client *client, uint64_t id)
+{
+	client_refuse(client, "no session %" PRIx64 " lives (`tcpwardenctl sessions` lists those that do)", id);
+}
+
 struct control_client *client_new(struct control *c, int fd)
 {
 	struct control_client *client = calloc(1, sizeof *client);
@@ -173,11 +184,13 @@ struct control_client *client_new(struct control *c, int fd)
 	client->control = c;
 	client->seen_ms = uv_now(c->loop);
 	uv_pipe_init(c->loop, &client->pipe, 0);
-	client->pipe.data = client;
+	uv_timer_init(c->loop, &client->probe.timer);
+	client->pipe.data = client->probe.timer.data = client;
+	client->handles = 2;
 	client->next = c->clients;
 	c->clients = client;
 	c->client_count++;
-	c->handles++;
+	c->handles += client->handles;
 	if (uv_pipe_open(&client->pipe, fd) < 0) {
 		client_close(client);
 		return NULL;

@@ -4,6 +4,7 @@
 #ifndef STEWARD_CONTROL_CLIENT_H
 #define STEWARD_CONTROL_CLIENT_H
 #include "steward/control/control.h"
+#include "steward/control/probe.h"
 #include "steward/control/tcp_view.h"
 
 struct control {
@@ -22,7 +23,7 @@ struct control {
 	size_t refused_count;
 	struct control_client *clients;
 	size_t client_count;
-	int handles; /* listener and timer that are open, and each client's pipe; the last frees the control */
+	int handles; /* listener and timer that are open, and each client's; the last frees the control */
 	bool closing;
 };
 
@@ -40,6 +41,7 @@ struct control_client {
 	uv_pipe_t pipe;
 	uv_write_t write;
 	bool writing, closing, last; /* last: closed when what is written has been read */
+	int handles;                 /* pipe and probe's timer */
 	bool waits_for_reload;
 	uint64_t seen_ms; /* when it last asked or took something */
 	size_t in_used;
@@ -47,7 +49,14 @@ struct control_client {
 	char *out;
 	size_t out_used, out_size;
 	struct session_walk walk;
+	struct probe probe;
 };
+
+/* Its answer comes by itself, whoever may be slow with it. */
+static inline bool client_waits(const struct control_client *client)
+{
+	return client->waits_for_reload || client->probe.active;
+}
 
 /* Takes fd, unless it returns NULL: no memory, or no socket. */
 struct control_client *client_new(struct control *control, int fd);
@@ -59,6 +68,8 @@ void client_next(struct control_client *client);
 /* One object as one line of the answer; takes the reference. */
 void client_answer(struct control_client *client, json_t *object);
 void client_refuse(struct control_client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+void client_refuse_unknown(struct control_client *client, uint64_t id); /* no such session */
 
 /* control.c: one of its handles is closed. */
 void control_handle_closed(struct control *control);

@@ -120,7 +120,7 @@ static void on_sweep(uv_timer_t *timer)
 	uint64_t now_ms = uv_now(c->loop);
 
 	for (struct control_client *client = c->clients; client; client = client->next)
-		if (!client->waits_for_reload && now_ms - client->seen_ms > CONTROL_SILENCE_MS)
+		if (!client_waits(client) && now_ms - client->seen_ms > CONTROL_SILENCE_MS)
 			client_close(client);
 	if (c->listen_fd >= 0)
 		uv_poll_start(&c->listener, UV_READABLE, on_connections);

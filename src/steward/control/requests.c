@@ -78,11 +78,6 @@ static bool get_id(struct control_client *client, json_t *request, uint64_t *ret
 	return false;
 }
 
-static void refuse_unknown(struct control_client *client, uint64_t id)
-{
-	client_refuse(client, "no session %" PRIx64 " lives (`tcpwardenctl sessions` lists those that do)", id);
-}
-
 static void handle_show(struct control_client *client, json_t *request)
 {
 	struct control *c = client->control;
@@ -93,13 +88,21 @@ static void handle_show(struct control_client *client, json_t *request)
 	if (!get_id(client, request, &key.id))
 		return;
 	if (roster_find(c->roster, key.id, &key.relay, &key.slot, &slot) < 0) {
-		refuse_unknown(client, key.id);
+		client_refuse_unknown(client, key.id);
 		return;
 	}
 	key.incarnation = roster_incarnation(c->roster, key.relay);
 	o = describe_session(c, &key, &slot, true);
 	json_object_set_new(o, "ok", json_true());
 	client_answer(client, o);
+}
+
+static void handle_probe(struct control_client *client, json_t *request)
+{
+	uint64_t id;
+
+	if (get_id(client, request, &id))
+		probe_start(client, id);
 }
 
 static void handle_kill(struct control_client *client, json_t *request)
@@ -115,7 +118,7 @@ static void handle_kill(struct control_client *client, json_t *request)
 	if (!get_id(client, request, &id))
 		return;
 	if (roster_kill(client->control->roster, id, json_is_true(now), &killed) < 0) {
-		refuse_unknown(client, id);
+		client_refuse_unknown(client, id);
 		return;
 	}
 	log_line(LOG_NOTICE, "session %" PRIx64 " is killed by request of the control socket%s", id,
@@ -151,6 +154,7 @@ static const struct {
 	{"status", handle_status},
 	{"sessions", handle_sessions},
 	{"show", handle_show},
+	{"probe", handle_probe},
 	{"kill", handle_kill},
 	{"reload", handle_reload},
 	{"leases", handle_leases},
@@ -172,6 +176,6 @@ void client_handle(struct control_client *client, const char *line, size_t lengt
 			json_decref(request);
 			return;
 		}
-	client_refuse(client, "\"request\" is not one of status, sessions, show, kill, reload, leases");
+	client_refuse(client, "\"request\" is not one of status, sessions, show, probe, kill, reload, leases");
 	json_decref(request);
 }

@@ -13,6 +13,7 @@
 enum { ANSWER_SIZE = 4096, ANSWERS_MOST = 8 };
 
 /* include/net/tcp_states.h; netinet/tcp.h cannot stand beside linux/tcp.h. */
+enum { TIMER_RETRANSMIT = 1, TIMER_WINDOW_PROBE = 4 }; /* net/ipv4/inet_diag.c inet_sk_diag_fill */
 enum { ESTABLISHED = 1, FIN_WAIT1 = 4, FIN_WAIT2 = 5, CLOSE_WAIT = 8, LAST_ACK = 9, CLOSING = 11 };
 
 static const char *const state_words[] = {
@@ -150,6 +151,7 @@ static void put(struct tcp_facts *f, const struct inet_diag_msg *m, const struct
 		.last_ack_ms = info->tcpi_last_ack_recv,
 		.last_data_ms = info->tcpi_last_data_recv,
 		.last_sent_ms = info->tcpi_last_data_sent,
+		.asks_in_ms = m->idiag_timer == TIMER_RETRANSMIT || m->idiag_timer == TIMER_WINDOW_PROBE ? m->idiag_expires : 0,
 		.segments = info->tcpi_segs_in,
 		.rtt_us = info->tcpi_rtt,
 	};

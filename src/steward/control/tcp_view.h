@@ -27,6 +27,7 @@ struct tcp_facts {
 	uint32_t mss;
 	uint32_t last_ack_ms, last_data_ms; /* ago, from the peer */
 	uint32_t last_sent_ms;              /* ago: bytes to the peer, also again */
+	uint32_t asks_in_ms;                /* when what is outstanding is sent again, or asked about; 0: nothing is */
 	uint32_t segments;                  /* that came in, of any kind */
 	uint32_t rtt_us;
 };

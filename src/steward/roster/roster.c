@@ -223,6 +223,18 @@ int roster_kill(struct roster *r, uint64_t id, bool now, const struct reason *re
 	return e;
 }
 
+int roster_probe(struct roster *r, uint64_t id)
+{
+	struct pair_answer order = {.kind = MESSAGE_PROBE, .body.session.id = id};
+	uint32_t relay;
+	struct slot slot;
+	int e = roster_find(r, id, &relay, &order.body.session.slot, &slot);
+
+	if (e == 0)
+		pair_answer(r->of[relay], &order);
+	return e;
+}
+
 void roster_drain(struct roster *r)
 {
 	r->draining = true;

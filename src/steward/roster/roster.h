@@ -81,6 +81,8 @@ int roster_find(const struct roster *roster, uint64_t id, uint32_t *ret_relay, u
 
 /* 0; -ENOENT: no such session. */
 int roster_kill(struct roster *roster, uint64_t id, bool now, const struct reason *reason);
+/* Has its relay ask both peers for a sign of life. 0; -ENOENT: no such session. */
+int roster_probe(struct roster *roster, uint64_t id);
 void roster_drain(struct roster *roster);
 void roster_kill_all(struct roster *roster, bool now, const struct reason *reason);
 
