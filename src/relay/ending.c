@@ -325,7 +325,10 @@ static void deliver(struct relay *relay, struct session *session, enum side s, c
 		socket_bound_background(fd, slot->policy.side[s].linger_timeout_ms);
 		let_go(relay, session, s, books, true);
 	} else if (is_late(relay, session, s)) {
-		let_go(relay, session, s, books, books_unacknowledged(fd) == 0 && !session->input_cut[s]);
+		/* Where the other side failed, what this one said since is lost: it is told so, as it would have been by that
+		 * side. */
+		let_go(relay, session, s, books,
+			books_unacknowledged(fd) == 0 && !session->input_cut[s] && slot->side_end[other] != SIDE_FAILED);
 	}
 }
 
