@@ -3,6 +3,9 @@ EXTRA_DIST += \
 	tests/system/checks.py \
 	tests/system/conftest.py \
 	tests/system/daemon.py \
+	tests/system/differences.py \
+	tests/system/direct.py \
+	tests/system/direct_cases.py \
 	tests/system/hooks.py \
 	tests/system/killer.py \
 	tests/system/load.py \
@@ -15,6 +18,7 @@ EXTRA_DIST += \
 	tests/system/test_bench.py \
 	tests/system/test_control.py \
 	tests/system/test_control_abuse.py \
+	tests/system/test_direct.py \
 	tests/system/test_disk.py \
 	tests/system/test_ends.py \
 	tests/system/test_exactly_once.py \

@@ -1,9 +1,11 @@
 """Clients and backends that follow a script, and know each byte that must come and how each stream must end."""
 import collections
 import errno
+import fcntl
 import random
 import socket
 import struct
+import termios
 import threading
 
 PERIOD = 1_048_583  # a prime: no power of two of lost bytes fits
@@ -119,10 +121,14 @@ class Peer:
             return got, "timeout"
         return got, "more"
 
+    def _ask(self, what):
+        return struct.unpack("i", fcntl.ioctl(self.sock, what, b"\0\0\0\0"))[0]
+
     def unacknowledged(self):
-        import fcntl
-        import termios
-        return struct.unpack("i", fcntl.ioctl(self.sock, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+        return self._ask(termios.TIOCOUTQ)
+
+    def unread(self):
+        return self._ask(termios.FIONREAD)
 
     def reset(self):
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
