@@ -251,7 +251,7 @@ static void let_go(struct relay *relay, struct session *session, enum side s, co
 		slot->acked[s] = acked > 0 ? (uint64_t)acked : 0;
 	} else { /* what it was given, it has */
 		slot->received[s] = atomic_load_explicit(&slot->moved[s], memory_order_relaxed) + session->in_pipe[s] +
-				    (uint64_t)books_unread(fd);
+				    slot->dropped[s] + (uint64_t)books_unread(fd);
 		slot->acked[s] = atomic_load_explicit(&slot->moved[other], memory_order_relaxed);
 	}
 	/* For a unix socket it is but a mark, by which a successor tells that this is no new client. */
@@ -272,13 +272,14 @@ static bool drop_input(struct relay *relay, struct session *session, enum side s
 	for (int i = 0; i < DROP_TURNS; i++) {
 		ssize_t n = recv(slot->fd[s], relay->buffer, RELAY_BUFFER, MSG_DONTWAIT);
 
-		if (n > 0)
+		if (n > 0) {
 			session->input_cut[s] = true;
-		else if (n == 0)
+			slot->dropped[s] += (uint64_t)n;
+		} else if (n == 0) {
 			return true;
-		else if (errno == EAGAIN)
+		} else if (errno == EAGAIN) {
 			return false;
-		else if (errno != EINTR) {
+		} else if (errno != EINTR) {
 			*error = errno;
 			return true;
 		}

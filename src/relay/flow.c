@@ -293,6 +293,9 @@ void flow_drop_pipe(struct relay *relay, struct session *session, enum side from
 
 	if (index < 0)
 		return;
+	if (session->in_pipe[from])
+		slot->dropped[from] = session->in_pipe[from];
+	kill_point();
 	slot->pipe[from] = -1;
 	session->in_pipe[from] = 0;
 	if (pipes_queued(&relay->pipes, index) > 0)

@@ -124,7 +124,8 @@ struct slot {
 	_Atomic uint64_t moved_ms[SIDES]; /* when that side's flow last gave bytes on, CLOCK_MONOTONIC; 0: never */
 	_Atomic uint64_t progress_ms[SIDES]; /* since when that side's peer has acknowledged nothing more, as last seen while
 	                                        bytes were outstanding */
-	uint64_t spare[4];
+	uint64_t dropped[SIDES];   /* bytes that were taken from that side and given to no one: a unix socket has no books for it */
+	uint64_t spare[2];
 };
 
 /* CLOSING: when that side's linger_timeout ends, unless progress lengthens it. Each side has its own, from the same moment on; the
