@@ -296,6 +296,12 @@ static void note_failure(struct slot *slot, enum side s, int error)
 	session_note_reason(slot, s == SIDE_CLIENT ? WHO_CLIENT : WHO_BACKEND, how_of_error(error), OPERATION_SEND, error);
 }
 
+/* What it was given it did not take within linger_timeout, though the session had ended in order till then. */
+static void note_late(struct slot *slot, enum side s)
+{
+	session_note_reason(slot, s == SIDE_CLIENT ? WHO_CLIENT : WHO_BACKEND, HOW_TIMEOUT, OPERATION_CLOSE, 0);
+}
+
 static void deliver(struct relay *relay, struct session *session, enum side s, const struct books *books)
 {
 	struct slot *slot = session_slot(relay, session);
@@ -326,10 +332,13 @@ static void deliver(struct relay *relay, struct session *session, enum side s, c
 		socket_bound_background(fd, slot->policy.side[s].linger_timeout_ms);
 		let_go(relay, session, s, books, true);
 	} else if (is_late(relay, session, s)) {
+		bool delivered = books_unacknowledged(fd) == 0;
+
+		if (!delivered)
+			note_late(slot, s);
 		/* Where the other side failed, what this one said since is lost: it is told so, as it would have been by that
 		 * side. */
-		let_go(relay, session, s, books,
-			books_unacknowledged(fd) == 0 && !session->input_cut[s] && slot->side_end[other] != SIDE_FAILED);
+		let_go(relay, session, s, books, delivered && !session->input_cut[s] && slot->side_end[other] != SIDE_FAILED);
 	}
 }
 
@@ -351,10 +360,12 @@ static void run_side(struct relay *relay, struct session *session, enum side s, 
 			let_go(relay, session, s, books, false);
 		break;
 	case ENDING_DELIVER:
-		if (late && more)
+		if (late && more) {
+			note_late(slot, s);
 			let_go(relay, session, s, books, false);
-		else if (!more)
+		} else if (!more) {
 			deliver(relay, session, s, books);
+		}
 		break;
 	}
 }

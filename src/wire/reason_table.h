@@ -32,7 +32,7 @@ HOW(CONNECT_TIMEOUT, "connect_timeout", "it did not answer the connection within
 HOW(NO_BACKEND, "no_backend", "there was no address to connect to")
 HOW(DENIED, "denied", "the client may not use this service")
 HOW(FAILED, "failed", "something failed; operation and errno say what")
-HOW(TIMEOUT, "timeout", "a hook took longer than its timeout")
+HOW(TIMEOUT, "timeout", "it took too long: a hook its timeout, a peer that was to take what was left its linger_timeout")
 HOW(LIMIT, "limit", "a limit was reached")
 HOW(KILLED, "killed", "the session was killed by name")
 HOW(SHUTDOWN, "shutdown", "tcpwarden was stopped and shutdown_timeout had passed")
