@@ -15,6 +15,7 @@ EXTRA_DIST += \
 	tests/system/process.py \
 	tests/system/settings.py \
 	tests/system/systemd_lab.py \
+	tests/system/test_account.py \
 	tests/system/test_bench.py \
 	tests/system/test_control.py \
 	tests/system/test_control_abuse.py \
