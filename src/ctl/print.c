@@ -93,6 +93,21 @@ static void print_services(json_t *services)
 	}
 }
 
+static void print_ends(json_t *ends)
+{
+	const char *reason;
+	json_t *count;
+
+	if (json_object_size(ends) > 0)
+		printf("\n%-32s %9s\n", "ENDS", "SESSIONS");
+	json_object_foreach (ends, reason, count) {
+		char word[256];
+
+		escape_text(word, sizeof word, reason, strlen(reason));
+		printf("%-32s %9" JSON_INTEGER_FORMAT "\n", word, json_integer_value(count));
+	}
+}
+
 void print_status(json_t *o)
 {
 	json_t *config = json_object_get(o, "config"), *leases = json_object_get(o, "leases"), *relay;
@@ -127,6 +142,7 @@ void print_status(json_t *o)
 			number(relay, "starts") == 1 ? "" : "s",
 			json_is_true(json_object_get(relay, "has_plan")) ? "" : ", has not taken the plan yet");
 	print_services(json_object_get(o, "services"));
+	print_ends(json_object_get(o, "ends"));
 }
 
 static bool is_alive(json_t *answer, const char *side)

@@ -115,6 +115,19 @@ static json_t *services(const struct steward *s)
 	return list;
 }
 
+static void add_end(void *visitor, const char *reason, uint64_t count)
+{
+	json_object_set_new(visitor, reason, json_integer((json_int_t)count));
+}
+
+static json_t *ends(const struct steward *s)
+{
+	json_t *object = json_object();
+
+	end_counts_each(&s->roster.ends, add_end, object);
+	return object;
+}
+
 json_t *steward_status(struct steward *s)
 {
 	struct lease_counts held = leases_counts(s->leases);
@@ -139,6 +152,7 @@ json_t *steward_status(struct steward *s)
 	json_object_set_new(o, "names_pending", json_integer(s->resolver ? (json_int_t)resolver_pending(s->resolver) : 0));
 	json_object_set_new(o, "events_lost", json_integer((json_int_t)s->roster.events_lost));
 	json_object_set_new(o, "log_lines_dropped", json_integer((json_int_t)log_dropped()));
+	json_object_set_new(o, "ends", ends(s));
 	json_object_set_new(o, "relays", relays(s));
 	json_object_set_new(o, "services", services(s));
 	return o;

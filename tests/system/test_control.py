@@ -18,7 +18,10 @@ def test_status(through, backend):
         client.send(10).read(10)
         text, status = warden.ctl("status"), warden.status()
         assert status["ok"] is True and "\x1b" not in text
-        assert status["leases"]["held"] == 1
+        assert status["leases"]["held"] == 1 and status["ends"] == {}
+    warden.log.wait_ends()
+    assert warden.status()["ends"] == {"client.closed": 1}
+    assert warden.ctl("status").splitlines()[-2:] == [f"{'ENDS':32} {'SESSIONS':>9}", f"{'client.closed':32} {'1':>9}"]
 
 
 def test_sessions_and_show(through, backend):

@@ -1,5 +1,6 @@
 """No peer can tell from what it reads, and from how it ends, that something stands between: each case is played over a direct connection
 and through tcpwarden, and both peers' stories must be the same. Where they are not, DIFFERENCES says so, and tcpwarden(8) why."""
+import collections
 import concurrent.futures
 import os
 import re
@@ -34,6 +35,7 @@ def played(tcpwarden, scratch, kind):
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         stories = list(pool.map(one, range(len(cases))))
     ends = {end.service: end for end in warden.log.wait_ends(len(cases))}
+    assert warden.status()["ends"] == collections.Counter(end.reason for end in ends.values())
     said = [" ".join((end.reason, end.operation, end.errno, end.state)) for end in (ends[f"case-{i}"] for i in range(len(cases)))]
     return [(c, without, through, log) for c, (without, through), log in zip(cases, stories, said)]
 

@@ -56,6 +56,7 @@ def test_both_die_at_once(through, backend):
     assert {end.kind for end in server.wait(5)} == {"reset"}
     released = wait_for(lambda: len(r := warden.hooks["hooks"].released()) == 5 and r, "releases")
     assert {(run.reason, run.recovered) for run in released} == {("system.lost", "1")}
+    assert warden.status()["ends"] == {"system.lost": 5}
     wait_for(lambda: (h := warden.role("holder 0")) and h != holder, "a new holder")
 
     def served():

@@ -5,10 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -374,6 +376,7 @@ static void make_events(struct world *w, uint64_t count)
 		memset(e, 0, sizeof *e);
 		e->kind = EVENT_ENDED;
 		e->record.id = n << 6 | RELAY;
+		e->record.reason = (struct reason){.who = WHO_CLIENT, .how = HOW_CLOSED};
 		strcpy(e->record.service, "plc");
 		atomic_store(&e->sequence, n);
 		atomic_store(&w->ledger.header->events_made, n);
@@ -391,7 +394,7 @@ static void events_are_taken_and_lost_ones_counted(void **state)
 	message_send(w->relay, MESSAGE_EVENTS, NULL, NULL);
 	expect(w, MESSAGE_EVENTS_TAKEN, &m);
 	assert_int_equal(m.body.taken.number, 10);
-	assert_int_equal(w->roster.sessions_seen, 10);
+	assert_int_equal(w->roster.ends.of[WHO_CLIENT][HOW_CLOSED], 10);
 	/* A lost EVENTS loses nothing. */
 	make_events(w, 1);
 	roster_tick(&w->roster);
@@ -405,13 +408,35 @@ static void events_are_taken_and_lost_ones_counted(void **state)
 		taken = m.body.taken.number;
 	}
 	assert_int_equal(w->roster.events_lost, 25);
-	assert_int_equal(w->roster.sessions_seen, 11 + LEDGER_EVENTS);
+	assert_int_equal(w->roster.ends.of[WHO_CLIENT][HOW_CLOSED], 11 + LEDGER_EVENTS);
 	/* A count that goes back, or far ahead, is a lie that costs nothing. */
 	atomic_store(&w->ledger.header->events_made, 3);
 	roster_tick(&w->roster);
 	atomic_store(&w->ledger.header->events_made, UINT64_MAX - 1);
 	roster_tick(&w->roster);
 	assert_int_equal(w->violations, 0);
+}
+
+static void note_count(void *visitor, const char *reason, uint64_t count)
+{
+	char *text = visitor;
+
+	sprintf(text + strlen(text), "%s=%" PRIu64 " ", reason, count);
+}
+
+static void ends_are_counted_by_reason(void **state)
+{
+	struct end_counts counts = {0};
+	char text[256] = "";
+
+	(void)state;
+	end_counts_add(&counts, &(struct reason){.who = WHO_SYSTEM, .how = HOW_LOST});
+	end_counts_add(&counts, &(struct reason){.who = WHO_CLIENT, .how = HOW_RESET});
+	end_counts_add(&counts, &(struct reason){.who = WHO_SYSTEM, .how = HOW_LOST});
+	/* A relay's claim. */
+	end_counts_add(&counts, &(struct reason){.who = 255, .how = HOW_COUNT});
+	end_counts_each(&counts, note_count, text);
+	assert_string_equal(text, "client.reset=1 system.lost=2 ?.?=1 ");
 }
 
 static void a_lost_pair_ends_its_sessions(void **state)
@@ -505,6 +530,7 @@ int main(void)
 		T(ends_are_told_once_durable_and_again_when_asked),
 		T(violations_ask_for_another_relay),
 		T(events_are_taken_and_lost_ones_counted),
+		T(ends_are_counted_by_reason),
 		T(a_lost_pair_ends_its_sessions),
 		T(answers_wait_for_a_relay_that_is_behind),
 		T(a_session_is_killed_by_name),

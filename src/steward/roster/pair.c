@@ -266,11 +266,12 @@ static void on_more(uv_idle_t *idle)
 	pair_push(p);
 }
 
-static void log_event(struct pair *p, const struct ledger_event *e)
+void pair_tell_event(struct pair *p, const struct ledger_event *e)
 {
 	if (e->kind != EVENT_CONNECTED && e->kind != EVENT_ENDED)
 		return;
-	p->roster->sessions_seen += e->kind == EVENT_ENDED;
+	if (e->kind == EVENT_ENDED)
+		end_counts_add(&p->roster->ends, &e->record.reason);
 	log_session_event(e, roster_local_text(p->roster, &e->record), roster_backend_text(p->roster, &e->record));
 }
 
@@ -291,7 +292,7 @@ bool pair_take_events(struct pair *p, uint64_t most)
 
 		/* An event that was counted is whole, so what cannot be read is being overwritten. */
 		if (ledger_read_event(&p->ledger, p->events_taken + 1, &e) == 0)
-			log_event(p, &e);
+			pair_tell_event(p, &e);
 		else
 			lost++;
 		p->events_taken++;

@@ -48,6 +48,9 @@ void pair_answer(struct pair *pair, const struct pair_answer *answer);
 /* Takes up to `most` events. True if more wait. */
 bool pair_take_events(struct pair *pair, uint64_t most);
 
+/* A session's start or end goes to the log, an end is counted. */
+void pair_tell_event(struct pair *pair, const struct ledger_event *event);
+
 /* pair_requests.c: what a relay asks. False: it said what it may not. */
 bool pair_handle(struct pair *pair, struct message *message);
 

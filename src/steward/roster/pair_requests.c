@@ -233,6 +233,6 @@ void pair_end_lost(struct pair *p)
 		if (slot.policy.hooked && state != SLOT_REFUSING)
 			p->roster->host->on_ended(p->roster->context, &key, &e.record, state != SLOT_RELEASING);
 		if (!bsearch(&e.record.id, ids, id_count, sizeof ids[0], compare_ids))
-			log_session_event(&e, roster_local_text(p->roster, &e.record), roster_backend_text(p->roster, &e.record));
+			pair_tell_event(p, &e);
 	}
 }

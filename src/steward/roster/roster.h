@@ -6,6 +6,7 @@
 #define STEWARD_ROSTER_ROSTER_H
 #include "steward/lease/leases.h"
 #include "steward/listen/listeners.h"
+#include "steward/roster/end_counts.h"
 #include "wire/message.h"
 #include "wire/plan.h"
 
@@ -42,7 +43,8 @@ struct roster {
 	bool draining;
 	bool killing;
 	struct message_kill kill_all;
-	uint64_t events_lost, sessions_seen;
+	uint64_t events_lost;
+	struct end_counts ends;
 };
 
 void roster_init(
