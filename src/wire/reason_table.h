@@ -11,8 +11,8 @@
 #endif
 
 WHO(NONE, "-", "not ended")
-WHO(CLIENT, "client", "the peer that connected to us")
-WHO(BACKEND, "backend", "the server that we connected to")
+WHO(CLIENT, "client", "the peer that connected")
+WHO(BACKEND, "backend", "the server that was connected to")
 WHO(HOOK, "hook", "an acquire hook")
 WHO(POLICY, "policy", "a setting")
 WHO(OPERATOR, "operator", "a person, by tcpwardenctl or a signal")

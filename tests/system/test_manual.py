@@ -20,13 +20,35 @@ def sources():
                 yield read(directory, name)
 
 
+def plain(text):
+    """mdoc(7) as its reader sees it."""
+    words = []
+    for line in text.splitlines():
+        macro, _, rest = line.partition(" ") if line.startswith(".") else ("", "", line)
+        rest = {".Nm": f"tcpwarden {rest}", ".Xr": rest.split(" ")[0]}.get(macro, rest)
+        words += rest.split()
+    return re.sub(r" ([,.])(?= |$)", r"\1", " ".join(words))
+
+
 def test_reasons():
-    """Each word that a session's end can have now is in tcpwarden(8), and no other."""
-    used = set(re.findall(r"\b(?:WHO|HOW)_[A-Z_]+", "".join(sources())))
-    words = {word for kind, name, word in re.findall(r'^(WHO|HOW)\((\w+), "([\w]+)"', read("src", "wire", "reason_table.h"), re.M)
-             if f"{kind}_{name}" in used}
+    """Each word that a session's end can have now is in tcpwarden(8), with the meaning that the table gives it, and no other."""
+    used = set(re.findall(r"\b(?:WHO|HOW|OPERATION)_[A-Z_]+", "".join(sources())))
+    table = re.findall(r'^(WHO|HOW|OPERATION)\((\w+), "(\w+)", "(.*)"\)$', read("src", "wire", "reason_table.h"), re.M)
+    words = {word: meaning.lower() + "." for kind, name, word, meaning in table if f"{kind}_{name}" in used}
     listed = read("doc", "tcpwarden.8").split(".Ss Reasons")[1].split(".Sh")[0]
-    assert set(re.findall(r"^\.It Li (\w+)$", listed, re.M)) == words
+    items = re.findall(r"^\.It Li (\w+)\n(.*?)(?=^\.It|^\.El)", listed, re.M | re.S)
+    assert {word: plain(meaning).lower() for word, meaning in items} == words
+
+
+def test_reasons_of_examples():
+    """Where a manual page names a reason, both its words are in the table."""
+    words = set(re.findall(r'^(?:WHO|HOW)\(\w+, "(\w+)"', read("src", "wire", "reason_table.h"), re.M))
+    whos = "client|backend|hook|policy|operator|system"
+    for page in ("tcpwarden.8", "tcpwarden.conf.5", "tcpwarden-hooks.7", "tcpwardenctl.1"):
+        # "client.linger" in a manual is a setting: .Ic; a reason is .Li or .Ql
+        for line in re.findall(r"^\.(?:Pq )?.*\b(?:Li|Ql) .*$", read("doc", page), re.M):
+            for how in re.findall(rf"\b(?:{whos})\.(\w+)", line):
+                assert how in words, f"{page}: {line}"
 
 
 def test_exit_statuses():
