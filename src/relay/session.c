@@ -115,6 +115,7 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 		census_enter_service(relay->census, relay->index, service->id, service->limit_connections) < 0) {
 		slot->counted = 0;
 		session_note_reason(slot, WHO_POLICY, HOW_LIMIT, OPERATION_ACCEPT, 0);
+		slot->record.reason.state = SLOT_REFUSING; /* which it is in from here on */
 		slot_set_state(slot, SLOT_REFUSING);
 	} else if (slot->policy.hooked) {
 		/* From here on the steward may hear of it, from us or from a successor: its end must be told there. */

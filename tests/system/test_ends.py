@@ -275,6 +275,7 @@ def test_limit_tells_the_whole_message(through, backend):
         client.send(1).read(1)
     ends = warden.log.wait_ends(7)
     assert sorted(end.reason for end in ends) == ["client.closed"] * 2 + ["policy.limit"] * 5
+    assert {(end.operation, end.state) for end in ends if end.reason == "policy.limit"} == {("accept", "refusing")}
     assert len(warden.hooks["hooks"].runs("acquire")) == 2
 
 
