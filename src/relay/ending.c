@@ -315,7 +315,8 @@ static void deliver(struct relay *relay, struct session *session, enum side s, c
 		/* Should we die in between, adoption says it. */
 		slot->flow[other] = FLOW_SHUT;
 		kill_point();
-		shutdown(fd, SHUT_WR);
+		if (shutdown(fd, SHUT_WR) < 0 && errno == ENOTCONN) /* reset already: no FIN is among what it was given */
+			slot->flow[other] = FLOW_CUT;
 		if (books && session_books(slot, s, &now) == 0)
 			books = &now;
 	}

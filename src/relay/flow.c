@@ -96,7 +96,11 @@ static enum step source_over(struct relay *relay, struct session *session, enum 
 	slot->flow[from] = FLOW_SHUT;
 	kill_point();
 	if (slot->fd[to] >= 0) {
-		shutdown(slot->fd[to], SHUT_WR);
+		if (shutdown(slot->fd[to], SHUT_WR) < 0 && errno == ENOTCONN) {
+			/* It was reset in this moment. No FIN left, and the books must not count one. */
+			slot->flow[from] = FLOW_CUT;
+			return failed(relay, session, to, OPERATION_SEND, session_error(slot, to));
+		}
 		slot_moved(slot, from, 0, relay->now_ms);
 		deadline_given(relay, session, to);
 	}
