@@ -173,7 +173,7 @@ static void adopt_session(struct relay *relay, struct session *session)
 		if (settled < 0)
 			r = settled;
 		/* Noted and perhaps not said: again does no harm. */
-		if (slot->flow[s] == FLOW_SHUT && slot->fd[other_side(s)] >= 0)
+		if (flow_is_shut(slot->flow[s]) && slot->fd[other_side(s)] >= 0)
 			shutdown(slot->fd[other_side(s)], SHUT_WR);
 	}
 	probe_adopt(relay, session);

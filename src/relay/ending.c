@@ -80,7 +80,7 @@ static void cut(struct relay *relay, struct session *session, enum side from)
 {
 	struct slot *slot = session_slot(relay, session);
 
-	if (slot->flow[from] == FLOW_SHUT)
+	if (flow_is_shut(slot->flow[from]))
 		return;
 	slot->flow[from] = FLOW_CUT;
 	flow_drop_pipe(relay, session, from);
@@ -307,20 +307,21 @@ static void deliver(struct relay *relay, struct session *session, enum side s, c
 	struct slot *slot = session_slot(relay, session);
 	enum side other = other_side(s);
 	int fd = slot->fd[s];
-	bool peer_ended = slot->flow[s] == FLOW_SHUT;
+	bool peer_ended = slot->side_end[s] == SIDE_FINISHED;
 	struct books now;
 	int error = 0;
 
-	if (slot->flow[other] != FLOW_SHUT) {
+	if (!flow_is_shut(slot->flow[other])) {
 		/* Should we die in between, adoption says it. */
-		slot->flow[other] = FLOW_SHUT;
+		slot->flow[other] = FLOW_CUT_SHUT;
 		kill_point();
 		if (shutdown(fd, SHUT_WR) < 0 && errno == ENOTCONN) /* reset already: no FIN is among what it was given */
 			slot->flow[other] = FLOW_CUT;
 		if (books && session_books(slot, s, &now) == 0)
 			books = &now;
 	}
-	if (slot->flow[s] == FLOW_CUT)
+	/* What it still says is given to no one any more. */
+	if (!peer_ended && slot->flow[s] != FLOW_DRAINING)
 		peer_ended = drop_input(relay, session, s, &error);
 	if (!books) { /* what it was given, its peer has */
 		if (peer_ended || is_late(relay, session, s))

@@ -348,7 +348,7 @@ bool flow_pump(struct relay *relay, struct session *session, enum side from)
 	session->blocked[from] = false;
 
 	for (int i = 0; i < TURNS && step == STEP_MORE; i++) {
-		if (slot->flow[from] == FLOW_SHUT || slot->flow[from] == FLOW_CUT)
+		if (flow_is_shut(slot->flow[from]) || flow_is_cut(slot->flow[from]))
 			return false;
 		if (session->in_pipe[from])
 			step = splice_out(relay, session, from, &moved);
@@ -400,7 +400,7 @@ int flow_settle(struct relay *relay, struct session *session, enum side from)
 	int64_t given, over, queued = pipes_queued(&relay->pipes, slot->pipe[from]);
 
 	session->in_pipe[from] = (uint32_t)queued;
-	if (slot->flow[from] == FLOW_CUT || slot->fd[from] < 0 || slot->fd[to] < 0)
+	if (flow_is_cut(slot->flow[from]) || slot->fd[from] < 0 || slot->fd[to] < 0)
 		return 0;
 	if (bookless(slot)) {
 		settle_past_mark(slot, from, queued);

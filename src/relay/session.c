@@ -139,7 +139,7 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 
 int session_books(struct slot *slot, enum side s, struct books *ret)
 {
-	unsigned known = (slot->flow[other_side(s)] == FLOW_SHUT ? BOOKS_SHUT : 0) |
+	unsigned known = (flow_is_shut(slot->flow[other_side(s)]) ? BOOKS_SHUT : 0) |
 			 (slot->side_end[s] == SIDE_FINISHED ? BOOKS_FINISHED : 0);
 	int r = books_read(slot->fd[s], known, ret);
 
@@ -196,7 +196,7 @@ static void watch_waiting_client(struct relay *relay, struct session *session)
 static bool peer_failed(struct relay *relay, struct session *session, enum side s)
 {
 	struct slot *slot = session_slot(relay, session);
-	bool shut = slot->flow[other_side(s)] == FLOW_SHUT;
+	bool shut = flow_is_shut(slot->flow[other_side(s)]);
 	struct books books;
 
 	if (!(session->events[s] & (EPOLLHUP | EPOLLERR)) || (shut && slot->side_end[s] == SIDE_FINISHED) ||

@@ -60,7 +60,16 @@ enum flow_state {
 	FLOW_SHUT,     /* and the target was told by SHUT_WR */
 	FLOW_CUT,      /* nothing more is given: the target is gone, or will be reset. Its source may be read and dropped,
 	                  so its books no longer agree; stored before the first byte is dropped */
+	FLOW_CUT_SHUT, /* cut, and the target was told by SHUT_WR all the same */
 };
+static inline bool flow_is_shut(unsigned flow)
+{
+	return flow == FLOW_SHUT || flow == FLOW_CUT_SHUT;
+}
+static inline bool flow_is_cut(unsigned flow)
+{
+	return flow == FLOW_CUT || flow == FLOW_CUT_SHUT;
+}
 
 /* What becomes of one side's socket once the session's end is known. */
 enum side_ending {

@@ -44,6 +44,36 @@ def test_kill(through, backend, mode, now, kind, half):
     assert wait_for(warden.hooks["hooks"].released, "a release")[0].reason == "operator.killed"
 
 
+@pytest.mark.parametrize("death", [False, True])
+def test_an_orderly_end_waits_for_the_peers(through, backend, death):
+    """Closed by us in order, both may go on to speak for a while, into the void and not into a reset; also over a relay's death."""
+    server = backend(peers.hold)
+    warden = through(server.address, on_policy_end="close")
+    with connect(warden.address) as client:
+        client.send(1000)
+        (peer,) = server.wait()
+        peer.read(1000)
+        (session,) = warden.sessions()
+        warden.ctl("kill", session["id"])
+        for one in (client, peer):
+            assert one.read_to_end() == End("eof", 0)
+        for _ in range(3):
+            for one in (client, peer):
+                one.send(100_000)
+                wait_for(lambda one=one: one.unacknowledged() == 0, "acknowledgement")
+            if death:
+                warden.expect_deaths("relay")
+                relay = warden.role("relay 0")
+                relay.kill()
+                warden.wait_role("relay 0", relay)
+        client.finish()
+        wait_for(lambda: client.sock.getsockopt(6, 11, 1)[0] == 7, "both ends on the client's side")  # TCP_INFO: CLOSE
+        assert len(warden.sessions()) == 1  # and the backend is waited for
+        peer.close()
+    (end,) = warden.log.wait_ends()
+    assert end.reason == "operator.killed"
+
+
 def said_to(peer, deadline=15):
     """What sends are told, as soon as they are told anything."""
     def failed():
