@@ -82,7 +82,8 @@ def large_both_ways(c, b):
 
 
 # Who closes over bytes that it would not read resets, even after its end.
-@case(("client.closed receive - relaying", "client.reset receive EPIPE relaying", "client.reset send EPIPE closing"), tcp=True)
+@case(("client.closed receive - relaying", "client.reset receive EPIPE relaying", "client.reset send EPIPE relaying",
+       "client.reset send EPIPE closing"), tcp=True)
 def client_shuts_its_reading(c, b):
     c.sock.shutdown(socket.SHUT_RD)
     b.say(1000)
@@ -90,7 +91,8 @@ def client_shuts_its_reading(c, b):
     b.to_end().leave()
 
 
-@case(("backend.closed receive - relaying", "backend.reset receive EPIPE relaying", "backend.reset send EPIPE closing"), tcp=True)
+@case(("backend.closed receive - relaying", "backend.reset receive EPIPE relaying", "backend.reset send EPIPE relaying",
+       "backend.reset send EPIPE closing"), tcp=True)
 def backend_shuts_its_reading(c, b):
     b.sock.shutdown(socket.SHUT_RD)
     c.say(1000)
