@@ -9,6 +9,7 @@
 #include "relay/kill_point.h"
 #include "relay/probe.h"
 #include "relay/session.h"
+#include "relay/settle.h"
 #include "relay/socket.h"
 #include "wire/inherit.h"
 #include "wire/say.h"
@@ -168,7 +169,7 @@ static void adopt_session(struct relay *relay, struct session *session)
 		if (slot->fd[s] >= 0)
 			socket_arm_reset(slot->fd[s]);
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND && books_matter(slot); s++) {
-		int settled = flow_settle(relay, session, s);
+		int settled = settle_flow(relay, session, s);
 
 		if (settled < 0)
 			r = settled;

@@ -1,6 +1,7 @@
 #include "relay/connect.h"
 
 #include "relay/books.h"
+#include "relay/cause.h"
 #include "relay/door.h"
 #include "relay/ending.h"
 #include "relay/flow.h"
@@ -231,7 +232,7 @@ static enum how how_of_connect(int error)
 {
 	if (error == ECONNREFUSED || error == ENOENT) /* a unix socket that is not there */
 		return HOW_REFUSED;
-	return error == ETIMEDOUT ? HOW_CONNECT_TIMEOUT : how_of_error(error);
+	return error == ETIMEDOUT ? HOW_CONNECT_TIMEOUT : cause_of_error(error);
 }
 
 static bool is_ours(int error)

@@ -1,5 +1,6 @@
 #include "relay/deadline.h"
 
+#include "relay/cause.h"
 #include "relay/ending.h"
 
 #include <errno.h>
@@ -72,37 +73,37 @@ void deadline_adopt(struct relay *relay, struct session *session)
 	set_no_later(relay, session, first_ms);
 }
 
-enum silence_verdict deadline_ask(struct relay *relay, struct session *session, enum side s)
+bool deadline_peer_is_well(struct relay *relay, struct session *session, enum side s, enum operation operation)
 {
 	struct slot *slot = session_slot(relay, session);
 	struct silence *silence = &session->silence[s];
-	enum silence_verdict verdict = silence_look(silence, &slot->policy.side[s], slot->fd[s], !relay->rto_max_ms, relay->now_ms);
+	enum silence_verdict verdict =
+		silence_look(silence, &slot->policy.side[s], slot->fd[s], !relay->rto_max_ms, relay->now_ms);
 
 	store_progress(slot, s, silence);
-	return verdict;
+	switch (verdict) {
+	case SILENCE_OVER:
+	case SILENCE_WAITS:
+		return true;
+	case SILENCE_DEAD:
+		cause_note(slot, cause_side(s), HOW_DEAD, operation, ETIMEDOUT);
+		break;
+	case SILENCE_STALLED:
+		cause_note(slot, cause_side(s), HOW_STALLED, operation, 0);
+		break;
+	}
+	ending_peer_failed(relay, session, s, operation, ETIMEDOUT);
+	return false;
 }
 
-/* False: it was ended. */
 static bool peers_are_well(struct relay *relay, struct session *session)
 {
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
-		struct silence *silence = &session->silence[s];
+		const struct silence *silence = &session->silence[s];
 
-		if (!silence->outstanding_ms || relay->now_ms < silence->look_ms)
-			continue;
-		switch (deadline_ask(relay, session, s)) {
-		case SILENCE_OVER:
-		case SILENCE_WAITS:
-			break;
-		case SILENCE_DEAD:
-			ending_peer_failed(relay, session, s, OPERATION_SEND, ETIMEDOUT);
+		if (silence->outstanding_ms && relay->now_ms >= silence->look_ms &&
+			!deadline_peer_is_well(relay, session, s, OPERATION_SEND))
 			return false;
-		case SILENCE_STALLED:
-			session_note_reason(session_slot(relay, session), s == SIDE_CLIENT ? WHO_CLIENT : WHO_BACKEND,
-				HOW_STALLED, OPERATION_SEND, 0);
-			ending_peer_failed(relay, session, s, OPERATION_SEND, ETIMEDOUT);
-			return false;
-		}
 	}
 	return true;
 }

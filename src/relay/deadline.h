@@ -14,7 +14,8 @@ bool deadline_look(struct relay *relay, struct session *session);
 /* A predecessor's session: what was outstanding then still is. */
 void deadline_adopt(struct relay *relay, struct session *session);
 
-/* Asks about one side now; also of a session that is closing. Acts on nothing. */
-enum silence_verdict deadline_ask(struct relay *relay, struct session *session, enum side s);
+/* Asks about one side now. False: it is dead or stalled, and the session, relaying or closing, is being ended for that; operation: what
+ * waits for this peer. */
+bool deadline_peer_is_well(struct relay *relay, struct session *session, enum side s, enum operation operation);
 
 #endif

@@ -1,5 +1,5 @@
-/* What becomes of a session once its end is known: each side is let go in its own way (enum side_ending), what was received
- * before is still delivered, and all of it within linger_timeout. Nothing here ever blocks. */
+/* What is to become of a session once its end is known: in which way each side is let go (enum side_ending). From here it is in
+ * SLOT_CLOSING, which closing.h carries out. */
 #ifndef RELAY_ENDING_H
 #define RELAY_ENDING_H
 #include "relay/session.h"
@@ -18,8 +18,5 @@ void ending_refuse(struct relay *relay, struct session *session);
 
 /* Resets whatever is still open. */
 void ending_now(struct relay *relay, struct session *session);
-
-/* SLOT_CLOSING: does what can be done now. */
-void ending_run(struct relay *relay, struct session *session);
 
 #endif

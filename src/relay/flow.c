@@ -1,6 +1,7 @@
 #include "relay/flow.h"
 
 #include "relay/books.h"
+#include "relay/cause.h"
 #include "relay/deadline.h"
 #include "relay/ending.h"
 #include "relay/kill_point.h"
@@ -27,8 +28,7 @@ enum step {
 	STEP_OVER, /* the flow ended, or a side failed; it was acted on */
 };
 
-/* A flow without kernel books on both of its ends: adoption could not find out how far a peek had come. */
-static bool bookless(const struct slot *slot)
+bool flow_is_bookless(const struct slot *slot)
 {
 	return slot->record.client.family == AF_UNIX || slot->record.backend.family == AF_UNIX;
 }
@@ -38,7 +38,7 @@ static enum step failed(struct relay *relay, struct session *session, enum side 
 	struct books books;
 
 	/* An ICMP error is told although the connection lives and retries. */
-	if (how_of_error(error) == HOW_UNREACHABLE && session_books(session_slot(relay, session), side, &books) == 0 &&
+	if (cause_of_error(error) == HOW_UNREACHABLE && session_books(session_slot(relay, session), side, &books) == 0 &&
 		books.state != 7)
 		return STEP_MORE;
 	ending_peer_failed(relay, session, side, operation, error);
@@ -76,7 +76,7 @@ static enum step source_over(struct relay *relay, struct session *session, enum 
 	enum side to = other_side(from);
 	int error = 0;
 
-	if (session_is_ended_by_us(slot) || slot->fd[from] < 0) {
+	if (cause_is_ours(slot) || slot->fd[from] < 0) {
 		slot->flow[from] = FLOW_CUT;
 		return STEP_OVER;
 	}
@@ -89,7 +89,7 @@ static enum step source_over(struct relay *relay, struct session *session, enum 
 	}
 	if (slot->side_end[from] == SIDE_LIVE)
 		slot->side_end[from] = SIDE_FINISHED;
-	session_note_reason(slot, who_closed(slot, from), HOW_CLOSED, OPERATION_RECEIVE, 0);
+	cause_note(slot, who_closed(slot, from), HOW_CLOSED, OPERATION_RECEIVE, 0);
 	ending_source_is_whole(slot, from);
 	kill_point();
 	/* Stored first: whoever finds it says it again, which does no harm. */
@@ -113,21 +113,6 @@ static enum step source_over(struct relay *relay, struct session *session, enum 
 static enum step source_waits(struct relay *relay, struct session *session, enum side from)
 {
 	return session_slot(relay, session)->side_end[from] == SIDE_FAILED ? source_over(relay, session, from) : STEP_WAIT;
-}
-
-static int drop(int fd, size_t bytes)
-{
-	while (bytes) {
-		/* It may stop short at an urgent mark that came after the peek. */
-		ssize_t n = recv(fd, NULL, bytes, MSG_TRUNC | MSG_DONTWAIT);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -ENODATA;
-		bytes -= (size_t)n;
-	}
-	return 0;
 }
 
 /* The target took nothing, or no memory was there for it. */
@@ -155,7 +140,7 @@ static enum step copy_step(struct relay *relay, struct session *session, enum si
 	enum side to = other_side(from);
 	ssize_t n, k;
 
-	if (session_is_ended_by_us(slot) || slot->fd[from] < 0)
+	if (cause_is_ours(slot) || slot->fd[from] < 0)
 		return source_over(relay, session, from);
 	kill_point();
 	n = recv(slot->fd[from], relay->buffer, RELAY_BUFFER, MSG_PEEK | MSG_DONTWAIT);
@@ -171,7 +156,7 @@ static enum step copy_step(struct relay *relay, struct session *session, enum si
 	kill_point();
 	if (k < 0)
 		return target_waits(relay, session, from, errno);
-	if (drop(slot->fd[from], (size_t)k) < 0)
+	if (socket_drop(slot->fd[from], (size_t)k) < 0)
 		return failed(relay, session, from, OPERATION_RECEIVE, EIO);
 	kill_point();
 	slot_moved(slot, from, (uint64_t)k, relay->now_ms);
@@ -205,7 +190,7 @@ static enum step past_mark(struct relay *relay, struct session *session, enum si
 		return failed(relay, session, from, OPERATION_RECEIVE, errno);
 	kill_point();
 	session->in_pipe[from] = (uint32_t)n;
-	if (drop(slot->fd[from], (size_t)n) < 0)
+	if (socket_drop(slot->fd[from], (size_t)n) < 0)
 		return failed(relay, session, from, OPERATION_RECEIVE, EIO);
 	kill_point();
 	slot->past_mark[from] = 0;
@@ -220,7 +205,7 @@ static enum step splice_in(struct relay *relay, struct session *session, enum si
 	ssize_t n;
 	char c;
 
-	if (session_is_ended_by_us(slot) || slot->fd[from] < 0)
+	if (cause_is_ours(slot) || slot->fd[from] < 0)
 		return source_over(relay, session, from);
 	kill_point();
 	n = splice(slot->fd[from], NULL, pipe->fd[1], NULL, SPLICE_AT_ONCE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
@@ -234,7 +219,7 @@ static enum step splice_in(struct relay *relay, struct session *session, enum si
 	if (n < 0 && errno != EAGAIN)
 		return failed(relay, session, from, OPERATION_RECEIVE, errno);
 	/* splice stops at an urgent mark, by EAGAIN or by 0 with bytes unread. Only recv declares an end. */
-	if (!bookless(slot))
+	if (!flow_is_bookless(slot))
 		return n == 0 || books_unread(slot->fd[from]) > 0 ? copy_step(relay, session, from, moved)
 								  : source_waits(relay, session, from);
 	if (family_of(slot, from) != AF_UNIX && books_unread(slot->fd[from]) > 0)
@@ -284,7 +269,7 @@ static void give_empty_pipe(struct relay *relay, struct session *session, enum s
 	struct slot *slot = session_slot(relay, session);
 	int index = slot->pipe[from];
 
-	if (index < 0 || session->in_pipe[from] > 0 || bookless(slot))
+	if (index < 0 || session->in_pipe[from] > 0 || flow_is_bookless(slot))
 		return;
 	slot->pipe[from] = -1;
 	pipes_give(&relay->pipes, index);
@@ -308,6 +293,16 @@ void flow_drop_pipe(struct relay *relay, struct session *session, enum side from
 		pipes_give(&relay->pipes, index);
 }
 
+void flow_cut(struct relay *relay, struct session *session, enum side from)
+{
+	struct slot *slot = session_slot(relay, session);
+
+	if (flow_is_shut(slot->flow[from]))
+		return;
+	slot->flow[from] = FLOW_CUT;
+	flow_drop_pipe(relay, session, from);
+}
+
 int flow_say(struct relay *relay, struct session *session, enum side from, const char *text, size_t length)
 {
 	struct slot *slot = session_slot(relay, session);
@@ -329,7 +324,7 @@ int flow_say(struct relay *relay, struct session *session, enum side from, const
 
 int flow_prepare(struct relay *relay, struct session *session)
 {
-	if (!bookless(session_slot(relay, session)))
+	if (!flow_is_bookless(session_slot(relay, session)))
 		return 0;
 	return take_pipe(relay, session, SIDE_CLIENT) && take_pipe(relay, session, SIDE_BACKEND) ? 0 : -EAGAIN;
 }
@@ -352,7 +347,7 @@ bool flow_pump(struct relay *relay, struct session *session, enum side from)
 			return false;
 		if (session->in_pipe[from])
 			step = splice_out(relay, session, from, &moved);
-		else if (bookless(slot) || (bulk && take_pipe(relay, session, from)))
+		else if (flow_is_bookless(slot) || (bulk && take_pipe(relay, session, from)))
 			step = splice_in(relay, session, from, &moved);
 		else
 			step = copy_step(relay, session, from, &moved);
@@ -368,52 +363,4 @@ bool flow_pump(struct relay *relay, struct session *session, enum side from)
 			session->average[from] = SPLICE_ABOVE + 1;
 	}
 	return step == STEP_MORE;
-}
-
-/* With a unix socket on one side, the books of the other side alone say how many bytes went through. */
-static void count_moved(struct slot *slot, enum side from, int64_t queued)
-{
-	enum side to = other_side(from);
-	struct books books;
-
-	if (session_books(slot, to, &books) == 0)
-		atomic_store_explicit(&slot->moved[from], (uint64_t)(books.given - slot->given_base[to]), memory_order_relaxed);
-	else if (session_books(slot, from, &books) == 0)
-		atomic_store_explicit(&slot->moved[from], (uint64_t)(books.taken - queued), memory_order_relaxed);
-}
-
-/* A predecessor died in past_mark: the pipe, empty before, tells whether the bytes are in it and must leave the source. */
-static void settle_past_mark(struct slot *slot, enum side from, int64_t queued)
-{
-	struct books books;
-
-	if (slot->past_mark[from] && queued > 0 && session_books(slot, from, &books) == 0 && slot->past_mark[from] > books.taken)
-		drop(slot->fd[from], (size_t)(slot->past_mark[from] - books.taken));
-	slot->past_mark[from] = 0;
-}
-
-int flow_settle(struct relay *relay, struct session *session, enum side from)
-{
-	struct slot *slot = session_slot(relay, session);
-	enum side to = other_side(from);
-	struct books source, target;
-	int64_t given, over, queued = pipes_queued(&relay->pipes, slot->pipe[from]);
-
-	session->in_pipe[from] = (uint32_t)queued;
-	if (flow_is_cut(slot->flow[from]) || slot->fd[from] < 0 || slot->fd[to] < 0)
-		return 0;
-	if (bookless(slot)) {
-		settle_past_mark(slot, from, queued);
-		count_moved(slot, from, queued);
-		return 0;
-	}
-	if (session_books(slot, from, &source) < 0 || session_books(slot, to, &target) < 0)
-		return 0;
-	given = target.given - slot->given_base[to];
-	atomic_store_explicit(&slot->moved[from], (uint64_t)(given > 0 ? given : 0), memory_order_relaxed);
-	over = given + queued - source.taken;
-	if (over > 0)
-		drop(slot->fd[from], (size_t)over);
-	/* In CLOSE the target takes nothing more, and a FIN may or may not be among what it was given. */
-	return over < 0 && target.state != 7 ? -EIO : 0;
 }

@@ -19,8 +19,10 @@ void flow_drop_pipe(struct relay *relay, struct session *session, enum side from
 /* Both directions get a pipe for life if one side is a unix socket. 0 or -EAGAIN: there is none. */
 int flow_prepare(struct relay *relay, struct session *session);
 
-/* After a predecessor's death: drops from the source what the target was already given, by the books. 0; -EIO: the target was given
- * less than was taken from the source, which must never be. */
-int flow_settle(struct relay *relay, struct session *session, enum side from);
+/* Without kernel books on both of its ends: adoption could not find out how far a peek had come. */
+bool flow_is_bookless(const struct slot *slot);
+
+/* Nothing more is given to its target, and what is in its pipe is dropped. */
+void flow_cut(struct relay *relay, struct session *session, enum side from);
 
 #endif

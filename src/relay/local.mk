@@ -3,6 +3,8 @@ noinst_LIBRARIES += src/relay/librelay.a
 src_relay_librelay_a_SOURCES = \
 	src/relay/adopt.c src/relay/adopt.h \
 	src/relay/books.c src/relay/books.h \
+	src/relay/cause.c src/relay/cause.h \
+	src/relay/closing.c src/relay/closing.h \
 	src/relay/connect.c src/relay/connect.h \
 	src/relay/deadline.c src/relay/deadline.h \
 	src/relay/door.c src/relay/door.h \
@@ -16,6 +18,7 @@ src_relay_librelay_a_SOURCES = \
 	src/relay/relay.c src/relay/relay.h \
 	src/relay/ring.c src/relay/ring.h \
 	src/relay/session.c src/relay/session.h src/relay/slot.h \
+	src/relay/settle.c src/relay/settle.h \
 	src/relay/silence.c src/relay/silence.h \
 	src/relay/socket.c src/relay/socket.h \
 	src/relay/vacancies.c src/relay/vacancies.h \

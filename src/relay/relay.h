@@ -2,14 +2,15 @@
  * again by its holder, which keeps the descriptor table, and adopts what the ledger lists.
  *
  * struct relay is the one object of the process, made by relay_run and never freed but by the process's end. Its parts, each a file:
- *   adopt     the one way to start             flow      one direction of bytes
- *   door      listeners, accepting             ending    what becomes of a session once its end is known
- *   connect   reaching a backend               link      the channel to the steward
- *   session   a session's life: begin, state changes, finish
+ *   adopt     the one way to start; settle: what a death left half-done in a flow
+ *   door      listeners, accepting             link      the channel to the steward
+ *   session   a session's life: begin, state changes, finish; cause: why it ends
+ *   connect   reaching a backend               flow      one direction of bytes
+ *   ending    how each side is to be let go    closing   doing so
+ *   deadline  what the clock ends: silence (is a peer dead, stalled or slow?), pace, idle and life times
+ *   probe     asking a session's peers whether they live, when someone wants to know
  *   ring      the events that the steward makes the log of
- *   deadline    what the clock ends: silence (is a peer dead, stalled or slow?), pace, idle and life times
- *   probe       asking a session's peers whether they live, when someone wants to know
- *   books, socket, pipes, wheel                helpers that know nothing of sessions */
+ *   books, socket, pipes, wheel, vacancies     helpers that know nothing of sessions */
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 #include "relay/pipes.h"

@@ -1,6 +1,8 @@
 #include "relay/session.h"
 
 #include "base/clock.h"
+#include "relay/cause.h"
+#include "relay/closing.h"
 #include "relay/connect.h"
 #include "relay/deadline.h"
 #include "relay/ending.h"
@@ -114,7 +116,7 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 	if (census_enter_service(relay->census, relay->index, service->id, service->limit_connections) < 0 &&
 		census_enter_service(relay->census, relay->index, service->id, service->limit_connections) < 0) {
 		slot->counted = 0;
-		session_note_reason(slot, WHO_POLICY, HOW_LIMIT, OPERATION_ACCEPT, 0);
+		cause_note(slot, WHO_POLICY, HOW_LIMIT, OPERATION_ACCEPT, 0);
 		slot->record.reason.state = SLOT_REFUSING; /* which it is in from here on */
 		slot_set_state(slot, SLOT_REFUSING);
 	} else if (slot->policy.hooked) {
@@ -266,7 +268,7 @@ void session_run(struct relay *relay, struct session *session)
 		run_relaying(relay, session);
 		break;
 	case SLOT_CLOSING:
-		ending_run(relay, session);
+		closing_run(relay, session);
 		break;
 	case SLOT_FREE: /* an event for who had this slot before */
 	case SLOT_RELEASING:
@@ -336,56 +338,6 @@ void session_end_all_by_us(struct relay *relay, const struct reason *reason, boo
 
 	for (uint32_t i = 0; i < high; i++)
 		session_end_by_us(relay, &relay->sessions[i], reason, now);
-}
-
-bool session_is_ended_by_us(const struct slot *slot)
-{
-	switch ((enum who)slot->record.reason.who) {
-	case WHO_NONE:
-	case WHO_CLIENT:
-	case WHO_BACKEND:
-		return false;
-	case WHO_HOOK:
-	case WHO_POLICY:
-	case WHO_OPERATOR:
-	case WHO_SYSTEM:
-	case WHO_COUNT:
-		break;
-	}
-	return true;
-}
-
-void session_note_reason(struct slot *slot, enum who who, enum how how, enum operation operation, int error)
-{
-	struct reason *r = &slot->record.reason;
-
-	if (r->who != WHO_NONE && !(r->how == HOW_CLOSED && how != HOW_CLOSED))
-		return;
-	slot_write_begin(slot);
-	*r = (struct reason){.who = (uint8_t)who,
-		.how = (uint8_t)how,
-		.operation = (uint8_t)operation,
-		.state = (uint8_t)slot_state(slot),
-		.error = error};
-	slot_write_end(slot);
-}
-
-enum how how_of_error(int error)
-{
-	switch (error) {
-	case ECONNRESET:
-	case EPIPE:
-	case ECONNABORTED:
-		return HOW_RESET;
-	case ETIMEDOUT:
-		return HOW_DEAD;
-	case EHOSTUNREACH:
-	case ENETUNREACH:
-	case EHOSTDOWN:
-	case ENETDOWN:
-		return HOW_UNREACHABLE;
-	}
-	return HOW_FAILED;
 }
 
 static void account(struct relay *relay, struct slot *slot)

@@ -52,20 +52,11 @@ void session_end_by_us(struct relay *relay, struct session *session, const struc
 
 void session_end_all_by_us(struct relay *relay, const struct reason *reason, bool now);
 
-/* Neither peer ended it. It is not read any further then: its end is ours, at this byte. */
-bool session_is_ended_by_us(const struct slot *slot);
-
 /* The books of that side's socket. An errno that it tells meanwhile, which it does once, is kept in the slot. 0 or as books_read. */
 int session_books(struct slot *slot, enum side s, struct books *ret);
 
 /* Why that socket is in CLOSE though no one closed it in order: an errno. */
 int session_error(struct slot *slot, enum side s);
-
-/* Notes why it ends. A failure overrules a clean end noted before, nothing overrules a failure. */
-void session_note_reason(struct slot *slot, enum who who, enum how how, enum operation operation, int error);
-
-/* A peer's failure in words. */
-enum how how_of_error(int error);
 
 /* Both sockets are closed: account, event, and free, or wait for the steward. */
 void session_finish(struct relay *relay, struct session *session);

@@ -101,3 +101,18 @@ int socket_family(int fd)
 
 	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length) < 0 ? -errno : family;
 }
+
+int socket_drop(int fd, size_t bytes)
+{
+	while (bytes) {
+		/* It may stop short at an urgent mark that came after the peek. */
+		ssize_t n = recv(fd, NULL, bytes, MSG_TRUNC | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -ENODATA;
+		bytes -= (size_t)n;
+	}
+	return 0;
+}

@@ -5,6 +5,7 @@
 #include "wire/policy.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Everything a side's policy asks of a socket: SO_OOBINLINE, TCP_NODELAY, keepalive, TCP_USER_TIMEOUT. On a listener all of it is
@@ -28,6 +29,9 @@ void socket_arm_reset(int fd);
 /* Taken off just before an orderly close. */
 void socket_disarm_reset(int fd);
 bool socket_is_armed(int fd);
+
+/* Takes so many bytes, which are there, and drops them: tcp(7) MSG_TRUNC. 0 or -errno. */
+int socket_drop(int fd, size_t bytes);
 
 /* AF_INET, AF_INET6, AF_UNIX; -errno: no socket. */
 int socket_family(int fd);
