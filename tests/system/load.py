@@ -10,14 +10,14 @@ from waiting import wait_for
 
 
 class Load:
-    """One tcpload process; its JSON lines come to a file."""
+    """One process of a load program; its JSON lines come to a file."""
+    program = os.path.join("tests", "load", "tcpload")
 
     def __init__(self, directory, *arguments):
         path = os.path.join(directory, f"load-{os.urandom(4).hex()}")
         self.output = open(path + ".out", "w+")
         self.errors = open(path + ".err", "w+")
-        program = os.path.join(build_directory(), "tests", "load", "tcpload")
-        self.popen = subprocess.Popen([program, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=self.output,
+        self.popen = subprocess.Popen([os.path.join(build_directory(), self.program), *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=self.output,
                                       stderr=self.errors)
 
     def events(self, name):
@@ -30,9 +30,9 @@ class Load:
             found = self.events(name)
             if len(found) >= count:
                 return found
-            assert self.popen.poll() is None, f"tcpload exited {self.popen.returncode}: {self.complaints()}"
+            assert self.popen.poll() is None, f"{self.program} exited {self.popen.returncode}: {self.complaints()}"
             return None
-        return wait_for(arrived, f"tcpload says {name}", deadline)[count - 1]
+        return wait_for(arrived, f"{self.program} says {name}", deadline)[count - 1]
 
     def complaints(self):
         with open(self.errors.name) as f:
@@ -51,15 +51,20 @@ class Load:
         """Its result, when it has ended; asserts that nothing was wrong unless told otherwise."""
         self.popen.wait(deadline)
         results = self.events("result")
-        assert results, f"tcpload exited {self.popen.returncode}: {self.complaints()}"
+        assert results, f"{self.program} exited {self.popen.returncode}: {self.complaints()}"
         if clean:
-            wrong = {kind: count for kind, count in results[0]["kinds"].items() if count["all"] != count.get("ok", 0)}
+            wrong = {kind: count for kind, count in results[0].get("kinds", {}).items() if count["all"] != count.get("ok", 0)}
             assert self.popen.returncode == 0 and not wrong, f"{wrong}\n" + "\n".join(results[0]["failures"])
         return results[0]
 
     def stop(self, clean=True, deadline=30.0):
         self.popen.send_signal(signal.SIGTERM)
         return self.wait(deadline, clean)
+
+    def stop_when_idle(self, clean=True, deadline=30.0):
+        """When its last connection has ended: what a client has sent may still be on its way when the client is done."""
+        wait_for(lambda: self.progress()["open"] == 0, lambda: f"the end of all connections: {self.progress()}", deadline)
+        return Load.stop(self, clean, deadline)
 
     def close(self):
         if self.popen.poll() is None:
@@ -75,10 +80,7 @@ class LoadBackend(Load):
         super().__init__(directory, "backend", "--listen", self.address, *arguments)
         self.wait_event("listening")
 
-    def stop(self, clean=True, deadline=30.0):
-        """When its last connection has ended: what a client has sent may still be on its way when the client is done."""
-        wait_for(lambda: self.progress()["open"] == 0, lambda: f"the end of all connections: {self.progress()}", deadline)
-        return super().stop(clean, deadline)
+    stop = Load.stop_when_idle
 
 
 class LoadClient(Load):

@@ -1,5 +1,6 @@
 # Real processes, driven by pytest.
 EXTRA_DIST += \
+	tests/system/chaos.py \
 	tests/system/checks.py \
 	tests/system/conftest.py \
 	tests/system/daemon.py \
@@ -17,6 +18,7 @@ EXTRA_DIST += \
 	tests/system/systemd_lab.py \
 	tests/system/test_account.py \
 	tests/system/test_bench.py \
+	tests/system/test_chaos.py \
 	tests/system/test_control.py \
 	tests/system/test_control_abuse.py \
 	tests/system/test_direct.py \
