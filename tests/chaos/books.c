@@ -61,6 +61,13 @@ bool books_settle(int fd)
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
 }
 
+void books_mute(int fd)
+{
+	int mark = BOOKS_MARK;
+
+	setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark);
+}
+
 void books_unsettle(int fd)
 {
 	int none = 0;

@@ -18,6 +18,7 @@ bool cut_is_due(struct peer *p)
 		break;
 	case END_RESET_RECEIVED:
 	case END_RESET_FROZEN:
+	case END_VANISH:
 		now |= p->received >= p->plan.cut;
 		break;
 	case END_RESET_AFTER_FIN:
@@ -44,10 +45,11 @@ void cut_now(struct peer *p, enum did did)
 {
 	struct linger none = {.l_onoff = 1, .l_linger = 0};
 
+	if (p->did != did)
+		p->did_us = now_us();
 	p->did = did;
-	p->did_us = now_us();
 	/* What is unread makes a reset of any close. */
-	if (did == DID_RESET)
+	if (did != DID_CLOSE_UNREAD)
 		setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
 	peer_over(p);
 }
@@ -61,6 +63,16 @@ static void close_both_ways(struct peer *p)
 	p->phase = PHASE_CLOSED;
 }
 
+/* Both ways at once. Its own kernel knows nothing of it. */
+static void vanish(struct peer *p)
+{
+	books_mute(p->fd);
+	p->did = DID_VANISH;
+	p->did_us = now_us();
+	p->end_ms = now_ms() + p->plan.settle_ms;
+	p->phase = PHASE_SETTLING;
+}
+
 void cut_begin(struct peer *p)
 {
 	bool closes = p->plan.end == END_CLOSE || p->plan.end == END_CLOSE_UNREAD;
@@ -70,6 +82,8 @@ void cut_begin(struct peer *p)
 	if (p->books.state == BOOKS_CLOSE) { /* the other side came first: nothing that we do now is seen by anyone */
 		books_unsettle(p->fd);
 		p->overtaken = p->readable = true;
+	} else if (p->plan.end == END_VANISH) {
+		vanish(p);
 	} else if (closes && !p->books.unread) {
 		books_unsettle(p->fd);
 		close_both_ways(p);
@@ -85,7 +99,11 @@ void cut_when_settled(struct peer *p)
 {
 	if (now_ms() < p->end_ms)
 		return;
-	p->settled = p->exact;
 	books_look(p->fd, p->side, p->fin, &p->books);
+	if (p->did == DID_VANISH) {
+		cut_now(p, DID_VANISH);
+		return;
+	}
+	p->settled = p->exact;
 	cut_now(p, p->plan.end == END_CLOSE || p->plan.end == END_CLOSE_UNREAD ? DID_CLOSE_UNREAD : DID_RESET);
 }

@@ -34,7 +34,7 @@ uint64_t now_ms(void)
 
 static uint64_t draw(struct peer *p)
 {
-	return plan_draw(p->seed, p->id, p->side, PLAN_DRAWS + p->draws++);
+	return plan_draw(p->run, p->id, p->side, PLAN_DRAWS + p->draws++);
 }
 
 void peer_set_options(int fd, const struct plan *plan)
@@ -59,7 +59,7 @@ static void name(int (*ask)(int, struct sockaddr *, socklen_t *), int fd, char t
 	snprintf(to, 64, "%s:%u", host, ntohs(in.sin_port));
 }
 
-struct peer *peer_new(int fd, enum side side, uint64_t seed, uint64_t id)
+struct peer *peer_new(int fd, enum side side, const struct run *run, uint64_t id)
 {
 	struct peer *p = calloc(1, sizeof *p);
 	int on = 1;
@@ -69,14 +69,14 @@ struct peer *peer_new(int fd, enum side side, uint64_t seed, uint64_t id)
 	p->fd = fd;
 	p->side = side;
 	p->phase = side == CLIENT ? PHASE_CONNECTING : PHASE_RUNNING;
-	p->seed = seed;
+	p->run = run;
 	p->born_ms = now_ms();
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
 	if (side == CLIENT) {
 		p->id = id;
 		p->known = true;
 		p->hello = (struct hello){.magic = HELLO_MAGIC, .id = id};
-		plan_make(&p->plan, seed, id, side);
+		plan_make(&p->plan, run, id, side);
 	} else {
 		p->readable = p->writable = true;
 	}
@@ -135,7 +135,7 @@ static void learn(struct peer *p)
 	p->id = p->hello.id;
 	if (p->hello.magic != HELLO_MAGIC)
 		p->wrong = true;
-	plan_make(&p->plan, p->seed, p->id, p->side);
+	plan_make(&p->plan, p->run, p->id, p->side);
 	peer_set_options(p->fd, &p->plan);
 }
 

@@ -20,14 +20,15 @@ struct hello {
 
 /* SETTLING: its end has come and its books are being settled. CLOSED: it neither reads nor sends, and the kernel goes on. */
 enum phase { PHASE_CONNECTING, PHASE_RUNNING, PHASE_SETTLING, PHASE_CLOSED, PHASE_OVER };
-enum saw { SAW_NOTHING, SAW_EOF, SAW_RESET };                     /* of the peer's end */
-enum did { DID_NOTHING, DID_RESET, DID_CLOSE_UNREAD, DID_CLOSE }; /* of its own accord, not in order */
+enum saw { SAW_NOTHING, SAW_EOF, SAW_RESET };                                 /* of the peer's end */
+enum did { DID_NOTHING, DID_RESET, DID_CLOSE_UNREAD, DID_CLOSE, DID_VANISH }; /* of its own accord, not in order */
 
 struct peer {
 	int fd;
 	enum side side;
 	enum phase phase;
-	uint64_t seed, id;
+	const struct run *run;
+	uint64_t id;
 	bool known; /* the hello, and so the plan */
 	struct hello hello;
 	struct plan plan;
@@ -59,7 +60,7 @@ struct peer {
 };
 
 /* fd: connecting or accepted, non-blocking; the peer closes it. id: for a backend 0, it will be told. NULL: no memory. */
-struct peer *peer_new(int fd, enum side side, uint64_t seed, uint64_t id);
+struct peer *peer_new(int fd, enum side side, const struct run *run, uint64_t id);
 
 void peer_note_events(struct peer *peer, uint32_t events); /* EPOLL* */
 void peer_step(struct peer *peer);                         /* until its phase is PHASE_OVER */

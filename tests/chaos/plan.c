@@ -8,22 +8,24 @@ enum {
 	PAUSED_READS_MAX = 200,
 	SMALL_WINDOWS_MAX = 32,
 	SETTLED_MS = 500,
-	OF_TOTAL = 0, /* where the draws begin */
+	VANISHED_MS = 9000, /* longer than it takes anyone to find out */
+	OF_TOTAL = 0,       /* where the draws begin */
 	OF_ALL_ELSE = 64,
 };
 
 struct dice {
-	uint64_t seed, id, side, n;
+	const struct run *run;
+	uint64_t id, side, n;
 };
 
-uint64_t plan_draw(uint64_t seed, uint64_t id, enum side side, uint64_t n)
+uint64_t plan_draw(const struct run *run, uint64_t id, enum side side, uint64_t n)
 {
-	return mix64(mix64(seed * 0x9e3779b97f4a7c15u + id) + (uint64_t)side * 0x632be59bd9b4e019u + n);
+	return mix64(mix64(run->seed * 0x9e3779b97f4a7c15u + id) + (uint64_t)side * 0x632be59bd9b4e019u + n);
 }
 
 static uint64_t roll(struct dice *d, uint64_t sides)
 {
-	return plan_draw(d->seed, d->id, (enum side)d->side, d->n++) % sides;
+	return plan_draw(d->run, d->id, (enum side)d->side, d->n++) % sides;
 }
 
 static bool chance(struct dice *d, unsigned percent)
@@ -42,9 +44,9 @@ static uint64_t spread(struct dice *d, uint64_t low, uint64_t high)
 	return from + roll(d, from * 2 <= high ? from : high - from + 1);
 }
 
-static uint64_t total_of(uint64_t seed, uint64_t id, enum side side)
+static uint64_t total_of(const struct run *run, uint64_t id, enum side side)
 {
-	struct dice d = {seed, id, side, OF_TOTAL};
+	struct dice d = {run, id, side, OF_TOTAL};
 
 	return chance(&d, 4) ? 0 : spread(&d, 1, TOTAL_MAX);
 }
@@ -52,28 +54,30 @@ static uint64_t total_of(uint64_t seed, uint64_t id, enum side side)
 static enum plan_end end_of(struct dice *d)
 {
 	/* What both sides must agree on is drawn from dice of the session's own. */
-	struct dice both = {d->seed, d->id, BACKEND + 1, OF_ALL_ELSE};
+	struct dice both = {d->run, d->id, BACKEND + 1, OF_ALL_ELSE};
 	uint64_t who = roll(&both, 100), waits = roll(&both, 3);
 	bool orderly = who < 45 || (who < 90 && who % 2 == d->side);
 
+	if (!orderly && d->run->vanishes && chance(d, 50))
+		return END_VANISH;
 	if (!orderly)
-		return END_LATE + 1 + roll(d, END_COUNT - END_LATE - 1);
+		return (enum plan_end)(END_LATE + 1 + roll(d, END_VANISH - END_LATE - 1));
 	/* At most one of them waits for the other. */
 	return waits == d->side ? END_LATE : END_FIN;
 }
 
-void plan_make(struct plan *ret, uint64_t seed, uint64_t id, enum side side)
+void plan_make(struct plan *ret, const struct run *run, uint64_t id, enum side side)
 {
-	struct dice d = {seed, id, side, OF_ALL_ELSE};
-	uint64_t theirs = total_of(seed, id, side == CLIENT ? BACKEND : CLIENT);
-	struct plan p = {.end = end_of(&d), .total = total_of(seed, id, side), .pauses_ms = 2000};
+	struct dice d = {run, id, side, OF_ALL_ELSE};
+	uint64_t theirs = total_of(run, id, side == CLIENT ? BACKEND : CLIENT);
+	struct plan p = {.end = end_of(&d), .total = total_of(run, id, side), .pauses_ms = 2000};
 
 	p.cut = roll(&d, (p.end == END_RESET_SENT || p.end == END_CLOSE ? p.total : theirs) + 1);
 	p.delay_ms = (uint32_t)(chance(&d, 50) ? 0 : roll(&d, 300));
 	if (p.end == END_RESET_FROZEN)
 		p.delay_ms += 500 + (uint32_t)roll(&d, 1500);
 	p.patience_ms = 1000 + (uint32_t)roll(&d, 3000);
-	p.settle_ms = chance(&d, 50) ? 0 : SETTLED_MS;
+	p.settle_ms = p.end == END_VANISH ? VANISHED_MS : chance(&d, 50) ? 0 : SETTLED_MS;
 	p.holds = chance(&d, 50);
 	p.message_max = (uint32_t)spread(&d, 16, 256 << 10);
 	if (p.message_max < p.total / MESSAGES_MAX)

@@ -18,7 +18,8 @@ enum side { CLIENT, BACKEND };
 	P(RESET_UNREAD, "reset_unread", "stops reading, and resets when something waits to be read")                             \
 	P(RESET_FROZEN, "reset_frozen", "stops reading and sends on, and resets some seconds later")                             \
 	P(CLOSE, "close", "closes when it has sent so much, whatever still comes")                                               \
-	P(CLOSE_UNREAD, "close_unread", "stops reading, and closes when something waits to be read")
+	P(CLOSE_UNREAD, "close_unread", "stops reading, and closes when something waits to be read")                             \
+	P(VANISH, "vanish", "from some point on nothing reaches it, and nothing that it sends reaches anyone")
 
 enum plan_end {
 #define P(NAME, word, what) END_##NAME,
@@ -47,10 +48,16 @@ struct plan {
 
 enum { PLAN_DRAWS = 1 << 10 };
 
-/* The n-th random number of one side of a session. Those below PLAN_DRAWS are the plan's own. */
-uint64_t plan_draw(uint64_t seed, uint64_t id, enum side side, uint64_t n);
+/* What all plans of a run follow from. */
+struct run {
+	uint64_t seed;
+	bool vanishes; /* some sides end so: END_VANISH */
+};
 
-void plan_make(struct plan *ret, uint64_t seed, uint64_t id, enum side side);
+/* The n-th random number of one side of a session. Those below PLAN_DRAWS are the plan's own. */
+uint64_t plan_draw(const struct run *run, uint64_t id, enum side side, uint64_t n);
+
+void plan_make(struct plan *ret, const struct run *run, uint64_t id, enum side side);
 
 bool plan_is_orderly(enum plan_end end);
 const char *plan_end_word(enum plan_end end);

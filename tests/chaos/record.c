@@ -17,8 +17,11 @@ void record_write(FILE *to, const struct peer *p)
 {
 	static const char *const sides[] = {[CLIENT] = "client", [BACKEND] = "backend"};
 	static const char *const saw[] = {[SAW_NOTHING] = "nothing", [SAW_EOF] = "eof", [SAW_RESET] = "reset"};
-	static const char *const did[] = {
-		[DID_NOTHING] = "nothing", [DID_RESET] = "reset", [DID_CLOSE_UNREAD] = "close_unread", [DID_CLOSE] = "close"};
+	static const char *const did[] = {[DID_NOTHING] = "nothing",
+		[DID_RESET] = "reset",
+		[DID_CLOSE_UNREAD] = "close_unread",
+		[DID_CLOSE] = "close",
+		[DID_VANISH] = "vanish"};
 
 	fprintf(to, "{\"side\": \"%s\", \"id\": ", sides[p->side]);
 	if (p->known)

@@ -24,8 +24,9 @@ enum { TICK_MS = 4, EVENTS = 256, STUCK_AFTER_MS = 60000 };
 static struct {
 	enum side side;
 	const char *address, *records;
-	uint64_t seed, sessions, first, parallel;
-} options = {.seed = 1, .sessions = 1, .first = 1, .parallel = 64};
+	struct run run;
+	uint64_t sessions, first, parallel;
+} options = {.run = {.seed = 1}, .sessions = 1, .first = 1, .parallel = 64};
 
 static struct sockaddr_storage address;
 static socklen_t address_length;
@@ -46,8 +47,9 @@ static void on_signal(int number)
 static void usage(FILE *to)
 {
 	fputs("usage: tcpchaos client --connect HOST:PORT --records FILE [options]\n"
-	      "       tcpchaos backend --listen HOST:PORT --records FILE [--seed N]\n"
-	      "client: --seed N  --sessions N  --first ID  --parallel N\n",
+	      "       tcpchaos backend --listen HOST:PORT --records FILE [options]\n"
+	      "both:   --seed N  --vanish\n"
+	      "client: --sessions N  --first ID  --parallel N\n",
 		to);
 }
 
@@ -71,7 +73,7 @@ static void parse(int argc, char **argv)
 {
 	static const struct option table[] = {{"connect", 1, NULL, 'c'}, {"listen", 1, NULL, 'c'}, {"records", 1, NULL, 'r'},
 		{"seed", 1, NULL, 's'}, {"sessions", 1, NULL, 'n'}, {"first", 1, NULL, 'f'}, {"parallel", 1, NULL, 'p'},
-		{NULL, 0, NULL, 0}};
+		{"vanish", 0, NULL, 'v'}, {NULL, 0, NULL, 0}};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
@@ -83,7 +85,10 @@ static void parse(int argc, char **argv)
 			options.records = optarg;
 			break;
 		case 's':
-			options.seed = number(optarg);
+			options.run.seed = number(optarg);
+			break;
+		case 'v':
+			options.run.vanishes = true;
 			break;
 		case 'n':
 			options.sessions = number(optarg);
@@ -120,7 +125,7 @@ static void print(const char *event)
 
 static void add(int fd, uint64_t id)
 {
-	struct peer *p = peer_new(fd, options.side, options.seed, id);
+	struct peer *p = peer_new(fd, options.side, &options.run, id);
 	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = p};
 
 	if (!p)
@@ -183,7 +188,7 @@ static void connect_some(void)
 
 		if (fd < 0)
 			fail("socket", strerror(errno));
-		plan_make(&plan, options.seed, id, CLIENT);
+		plan_make(&plan, &options.run, id, CLIENT);
 		peer_set_options(fd, &plan);
 		bind_own_address(fd, id);
 		if (connect(fd, (struct sockaddr *)&address, address_length) < 0 && errno != EINPROGRESS)

@@ -7,13 +7,17 @@ Of each side a record is kept (tests/chaos/record.h). What matters of it:
   fin, fin_acked      it ended its stream in order; that was acknowledged
   exact               nothing came to its kernel after that look (which takes root to make sure of)
   settled             all that its kernel had was acknowledged by then
-  did                 what it did out of order: "reset", "close_unread" (close with bytes unread), "close" (both directions at once), "nothing"
+  did                 what it did out of order: "reset", "close_unread" (close with bytes unread), "close" (both directions at once),
+                      "vanish" (nothing reaches it any more, and nothing of it reaches anyone), "nothing"
   saw                 how the other's stream ended: "eof", "reset", or "nothing" where it was itself gone before"""
 import json
 import os
 
 from load import Load
 from peers import free_port
+
+
+ERRNOS = {"closed": ("-",), "reset": ("ECONNRESET", "EPIPE"), "dead": ("ETIMEDOUT",)}
 
 
 class Chaos(Load):
@@ -29,18 +33,18 @@ class Chaos(Load):
 
 
 class ChaosBackend(Chaos):
-    def __init__(self, directory, seed, address=None):
-        self.address = address or f"127.0.0.1:{free_port()}"
-        super().__init__(directory, "backend", "--listen", self.address, "--seed", seed)
+    def __init__(self, directory, seed, *options):
+        self.address = f"127.0.0.1:{free_port()}"
+        super().__init__(directory, "backend", "--listen", self.address, "--seed", seed, *options)
         self.wait_event("listening")
 
     stop = Load.stop_when_idle
 
 
 class ChaosClient(Chaos):
-    def __init__(self, directory, address, seed, sessions, first=1, parallel=300):
+    def __init__(self, directory, address, seed, sessions, first, parallel, *options):
         super().__init__(directory, "client", "--connect", address, "--seed", seed, "--sessions", sessions, "--first", first,
-                         "--parallel", parallel)
+                         "--parallel", parallel, *options)
 
 
 class Record:
@@ -119,11 +123,12 @@ def wrong_with_peers(client, backend):
 
 
 def possible_reasons(client, backend):
-    """A reset is named after who made it; of two that reset, either may have been heard first. An end in order needs both FINs, and
+    """A reset or a death is named after whose it was; of two, either may have been heard first. An end in order needs both FINs, and
     who came first is certain only if the other one answered to it."""
-    reasons = {f"{name}.reset" for name, side in (("client", client), ("backend", backend)) if side is None or side.cut}
+    sides = (("client", client), ("backend", backend)) if backend else (("client", client),)
+    reasons = {f"{name}.dead" if side.did == "vanish" else f"{name}.reset" for name, side in sides if side.cut}
     if backend is None:
-        return reasons - {"backend.reset"}
+        return reasons
     if client.fin and backend.fin:
         if not (client.saw == "eof" and client.saw_us < client.fin_us):
             reasons.add("client.closed")
@@ -169,7 +174,7 @@ def wrong_with_log(client, backend, end):
     reasons = possible_reasons(client, backend)
     if end.reason not in reasons:
         wrong.append(f"not one of {sorted(reasons)}")
-    if end.errno not in (("-",) if end.reason.endswith(".closed") else ("ECONNRESET", "EPIPE")):
+    if end.errno not in ERRNOS[end.reason.split(".")[1]]:
         wrong.append("errno")
     for to, account in zip(("backend", "client"), accounts(client, backend, end)):
         wrong += [f"to {to}: {what}" for what in account.wrong()]

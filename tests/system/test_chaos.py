@@ -1,31 +1,36 @@
 """Thousands of sessions whose two sides do what a seed says: sizes, paces, freezes, half-closes, resets and abrupt closes, both ways
 at once. Whatever they do, neither may see what a direct connection would not show, and each line in the log must agree with both."""
 import itertools
+import os
+import subprocess
 
 import pytest
 
 import chaos
 from chaos import ChaosBackend, ChaosClient
 from killer import Killer
+from network import OwnNetwork
 from peers import free_port
 from settings import service
 
-SMALL, WHOLE = {"sessions": 500, "parallel": 150}, {"sessions": 2000, "parallel": 300}
+SMALL, WHOLE = {"sessions": 500, "parallel": 250}, {"sessions": 2000, "parallel": 300}
 SEEDS = [pytest.param(seed, WHOLE, id=f"seed{seed}", marks=pytest.mark.slow) for seed in range(1, 6)]
 HOOKED_ONE_IN = 10
+# dead_after of 3 s, a tenth and a second; then the other side, which may freeze and pause, still takes what is there.
+NOTICED_MS, OTHER_SIDE_MS = 4300, 8000
 RESULTS = ("reason", "bytes_to_backend", "bytes_to_client", "undelivered_to_backend", "undelivered_to_client")
 
 
 class Run:
     """One backend, and clients that come to it by some addresses; it ends with the test."""
 
-    def __init__(self, directory, seed):
-        self.directory, self.seed = directory, seed
-        self.backend = ChaosBackend(directory, seed)
+    def __init__(self, directory, seed, *options):
+        self.directory, self.seed, self.options = directory, seed, options
+        self.backend = ChaosBackend(directory, seed, *options)
         self.clients, self.count = [], 0
 
     def go(self, address, sessions, parallel):
-        client = ChaosClient(self.directory, address, self.seed, sessions, first=self.count + 1, parallel=parallel)
+        client = ChaosClient(self.directory, address, self.seed, sessions, self.count + 1, parallel, *self.options)
         self.clients.append(client)
         self.count += sessions
         return client
@@ -34,7 +39,8 @@ class Run:
         """The records of both sides of all sessions, when all are over."""
         for client in self.clients:
             client.wait(deadline=200)
-        self.backend.stop()
+        if self.backend.running:
+            self.backend.stop()
         return chaos.pairs([record for client in self.clients for record in client.records()], self.backend.records())
 
     def close(self):
@@ -46,9 +52,9 @@ class Run:
 def run(scratch):
     made = []
 
-    def make(seed):
+    def make(seed, *options):
         print(f"seed {seed}")
-        made.append(Run(scratch, seed))
+        made.append(Run(scratch, seed, *options))
         return made[-1]
 
     yield make
@@ -156,3 +162,33 @@ def test_chaos_while_relays_die(tcpwarden, run, seed):
         front.go(**WHOLE)
     judge(front)
     assert killer.kills >= 10
+
+
+@pytest.fixture
+def lossy_network():
+    """A network of the test's own, in which what a vanished side sends is dropped. Ask for it first."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for a network namespace and a packet filter")
+    with OwnNetwork(1 << 20):
+        rules = "table inet chaos {\n chain out {\n type filter hook output priority 0\n meta mark 0x77 drop\n }\n}\n"
+        subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+        yield
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [21, 22])
+def test_chaos_while_peers_vanish(lossy_network, tcpwarden, run, seed):
+    """The dead are named and slow ones are none of them, though they freeze for as long as dead_after."""
+    sides = {"dead_after": "3s"}
+    front = Front(tcpwarden, run(seed, "--vanish"), client=sides, backend=sides)
+    front.go(sessions=1000, parallel=300)
+    judge(front)
+    ends, late = front.ends(), []
+    for client, backend in front.run.pairs():
+        end, gone = ends[client.local], [side for side in (client, backend) if side and side.did == "vanish"]
+        if end.reason.endswith(".dead") and len(gone) == 1:
+            late.append(client.born_ms + int(end.duration_ms) - gone[0].did_us / 1000)
+    late.sort()
+    print(f"{len(late)} dead, ended after {late[0]:.0f} to {late[-1]:.0f} ms, half of them before {late[len(late) // 2]:.0f}")
+    assert {"client.dead", "backend.dead"} <= {end.reason for end in ends.values()}
+    assert late[len(late) // 2] < NOTICED_MS and late[-1] < NOTICED_MS + OTHER_SIDE_MS
