@@ -293,7 +293,8 @@ class Daemon:
             if result.returncode:
                 return result.stderr  # a steward that starts again does not listen for a moment
             return [json.loads(line) for line in result.stdout.splitlines() if '"client"' in line]
-        wait_for(lambda: isinstance(s := listed(), list) and len(s) == count, lambda: f"{count} sessions: {str(listed())[:3000]}", deadline)
+        wait_for(lambda: isinstance(s := listed(), list) and len(s) == count,
+                 lambda: f"{count} sessions, not {len(l := listed())}: {str(l)[:3000]}", deadline)
 
     def status(self):
         return self.ctl_json("status")[0]
