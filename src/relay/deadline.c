@@ -50,6 +50,8 @@ void deadline_given(struct relay *relay, struct session *session, enum side to)
 		return;
 	/* What it sent was a sign of life. */
 	silence_begin(silence, &slot->policy.side[to], relay->now_ms, load(&slot->moved_ms[to]), relay->now_ms);
+	if (!relay->rto_max_ms && slot->policy.side[to].ask_gap_ms)
+		silence->look_ms = earlier(silence->look_ms, relay->now_ms + pace_every_ms(&slot->policy.side[to]));
 	store_progress(slot, to, silence);
 	set_no_later(relay, session, silence->look_ms);
 }
@@ -68,7 +70,7 @@ void deadline_adopt(struct relay *relay, struct session *session)
 		silence_begin(silence, &slot->policy.side[s], since_ms ? since_ms : relay->now_ms, 0, relay->now_ms);
 		silence->look_ms = first_ms;
 		if (!relay->rto_max_ms)
-			pace_adopt(&silence->pace, &slot->policy.side[s], relay->now_ms);
+			pace_adopt(&silence->pace, &slot->policy.side[s]);
 	}
 	set_no_later(relay, session, first_ms);
 }

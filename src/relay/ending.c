@@ -50,12 +50,17 @@ void ending_begin(struct relay *relay, struct session *session, const struct rea
 	enter(relay, session);
 }
 
+static bool was_reset(const struct slot *slot, enum side failed)
+{
+	return cause_of_error(slot->side_error[failed]) == HOW_RESET;
+}
+
 static enum side_ending after_failure(const struct slot *slot, enum side failed)
 {
 	/* A backend that ended its answer and then resets what still comes has answered in whole, and no reset may destroy that.
 	 * A client that resets after its FIN is another matter: its backend must learn that no one listens any more. Should the
 	 * end of the answer be found only later, ending_source_is_whole says so. */
-	if (failed == SIDE_BACKEND && slot->flow[SIDE_BACKEND] == FLOW_SHUT)
+	if (failed == SIDE_BACKEND && slot->flow[SIDE_BACKEND] == FLOW_SHUT && was_reset(slot, failed))
 		return ENDING_DELIVER;
 	switch ((enum end_mode)slot->policy.on_failure) {
 	case END_RESET:
@@ -70,7 +75,8 @@ static enum side_ending after_failure(const struct slot *slot, enum side failed)
 
 void ending_source_is_whole(struct slot *slot, enum side from)
 {
-	if (from == SIDE_BACKEND && slot->side_end[from] == SIDE_FAILED && slot->ending[SIDE_CLIENT] == ENDING_RESET)
+	if (from == SIDE_BACKEND && slot->side_end[from] == SIDE_FAILED && was_reset(slot, from) &&
+		slot->ending[SIDE_CLIENT] == ENDING_RESET)
 		slot->ending[SIDE_CLIENT] = ENDING_DELIVER;
 }
 

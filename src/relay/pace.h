@@ -23,8 +23,11 @@ struct tcp_info;
 
 /* CLOCK_MONOTONIC ms. All of it may be lost. */
 struct pace {
-	uint64_t since_ms; /* the kernel's clock for the timeout began then or a little later: at the first question after progress */
-	uint64_t reach_ms; /* when the timeout that is set would be reached, reckoned so; 0: none is */
+	uint64_t since_ms; /* the kernel's clock for the timeout began then or a little later; one of these two: */
+	uint64_t sending_ms; /* for retransmissions, the last look that found none under way */
+	uint64_t probing_ms; /* for window probes, the look before the first that found the window closed; 0: none has. A window
+	                        that opens only in part does not stop that clock (tcp_ack_probe) */
+	uint32_t timeout_ms; /* what is set, 0: nothing. Reached at since_ms + timeout_ms, or a little later */
 	uint64_t heard_ms; /* the last answer that was seen */
 	uint64_t next_ms;  /* when the kernel will ask next; 0: not known */
 	bool clamped;      /* because its gap was clamped, so by since_ms */
@@ -33,13 +36,20 @@ struct pace {
 /* How often it must be called while something is outstanding, ms; it may ask to be called earlier. */
 uint32_t pace_every_ms(const struct side_policy *policy);
 
-/* A predecessor may have set it: it is kept up or taken back at the next look. */
-void pace_adopt(struct pace *pace, const struct side_policy *policy, uint64_t now_ms);
+/* Something is outstanding since then. */
+void pace_begin(struct pace *pace, uint64_t since_ms);
 
-/* Looks at what the kernel would do next by itself, and clamps it. heard_ms: the peer's last sign of life. Returns when it is to be
- * called again at the latest. */
-uint64_t pace_keep(struct pace *pace, const struct side_policy *policy, int fd, const struct tcp_info *info, uint64_t heard_ms,
-	uint64_t now_ms);
+/* A predecessor may have set it: it is kept up or taken back at the next look. */
+void pace_adopt(struct pace *pace, const struct side_policy *policy);
+
+/* When the peer last gave a sign of life, when it was looked at before this, and now. */
+struct pace_times {
+	uint64_t heard_ms, looked_ms, now_ms;
+};
+
+/* Looks at what the kernel would do next by itself, and clamps it. Returns when it is to be called again at the latest. */
+uint64_t pace_keep(struct pace *pace, const struct side_policy *policy, int fd, const struct tcp_info *info,
+	const struct pace_times *times);
 
 /* Nothing is outstanding. */
 void pace_end(struct pace *pace, const struct side_policy *policy, int fd);

@@ -42,7 +42,8 @@ void silence_begin(
 {
 	uint64_t silent_since_ms = later(alive_ms, silence->heard_ms);
 
-	silence->outstanding_ms = silence->progress_ms = silence->pace.since_ms = since_ms;
+	silence->outstanding_ms = silence->progress_ms = since_ms;
+	pace_begin(&silence->pace, since_ms);
 	silence->look_ms = now_ms + look_every_ms(policy);
 	/* It may have been silent for long, and keepalive may have asked already. */
 	if (policy->dead_after_ms)
@@ -64,10 +65,8 @@ static void note(struct silence *silence, const struct tcp_info *info, uint64_t 
 			silence->retransmits = info->tcpi_total_retrans;
 	}
 	if (info->tcpi_bytes_acked > silence->acked) {
-		if (!first) {
+		if (!first)
 			silence->progress_ms = later(silence->progress_ms, heard_ms);
-			silence->pace.since_ms = later(silence->pace.since_ms, silence->looked_ms);
-		}
 		silence->acked = info->tcpi_bytes_acked;
 	}
 	silence->looked_ms = now_ms;
@@ -99,7 +98,9 @@ enum silence_verdict silence_judge(
 	questions = info->tcpi_probes + (info->tcpi_total_retrans - silence->retransmits);
 	if (policy->dead_after_ms) {
 		dead_ms = later(silence->heard_ms + policy->dead_after_ms,
-			asked_ms(silence, policy, info) + (uint64_t)policy->dead_after_ms * LIVENESS_ASKED_PERCENT / 100);
+				  asked_ms(silence, policy, info) +
+					  (uint64_t)policy->dead_after_ms * LIVENESS_ASKED_PERCENT / 100) +
+			  TIMER_NOISE_MS;
 		if (now_ms >= dead_ms && questions >= LIVENESS_ASKS)
 			return SILENCE_DEAD;
 		next_ms = earlier(next_ms, now_ms < dead_ms ? dead_ms : now_ms + policy->ask_gap_ms / LOOKS_IN_GAP);
@@ -119,6 +120,7 @@ enum silence_verdict silence_judge(
 
 enum silence_verdict silence_look(struct silence *silence, const struct side_policy *policy, int fd, bool pace, uint64_t now_ms)
 {
+	uint64_t looked_ms = silence->looked_ms;
 	struct tcp_info info;
 	enum silence_verdict verdict;
 
@@ -132,8 +134,9 @@ enum silence_verdict silence_look(struct silence *silence, const struct side_pol
 	if (verdict == SILENCE_OVER) {
 		pace_end(&silence->pace, policy, fd);
 	} else if (policy->ask_gap_ms) {
-		silence->look_ms =
-			earlier(silence->look_ms, pace_keep(&silence->pace, policy, fd, &info, silence->heard_ms, now_ms));
+		const struct pace_times times = {silence->heard_ms, looked_ms, now_ms};
+
+		silence->look_ms = earlier(silence->look_ms, pace_keep(&silence->pace, policy, fd, &info, &times));
 	}
 	return verdict;
 }

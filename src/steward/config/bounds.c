@@ -39,13 +39,13 @@ bool bounds_are_paced(const struct side_policy *p, const struct kernel *k)
 	return p->ask_gap_ms && (k->paces || !p->user_timeout_ms);
 }
 
-/* A TCP_USER_TIMEOUT that is moved ahead is one and a half gaps away when it is: relay/pace.h. */
+/* A TCP_USER_TIMEOUT that is moved ahead is a gap and a quarter away when it is: relay/pace.h. */
 uint64_t bounds_gap_ms(const struct side_policy *p, const struct kernel *k)
 {
 	if (!bounds_are_paced(p, k))
 		return k->rto_max_ms;
 	if (!k->paces)
-		return p->ask_gap_ms * 3ull / 2;
+		return p->ask_gap_ms * 5ull / 4;
 	return p->ask_gap_ms < k->rto_max_ms ? p->ask_gap_ms : k->rto_max_ms;
 }
 
