@@ -9,9 +9,11 @@ EXTRA_DIST += \
 	tests/system/direct_cases.py \
 	tests/system/hooks.py \
 	tests/system/killer.py \
+	tests/system/lab.py \
 	tests/system/load.py \
 	tests/system/log.py \
 	tests/system/network.py \
+	tests/system/nft.py \
 	tests/system/peers.py \
 	tests/system/process.py \
 	tests/system/settings.py \

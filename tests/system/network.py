@@ -1,41 +1,92 @@
-"""A network of our own: loopback only, with small socket buffers."""
+"""Networks of our own: namespaces without a name, that are gone when nobody has them open any more, however the test ended."""
+import contextlib
 import ctypes
 import fcntl
 import os
 import socket
 import struct
+import threading
 
 CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 
+_libc = ctypes.CDLL(None, use_errno=True)
 
-class OwnNetwork:
-    """While it lasts, this thread and the processes that it starts live in a network namespace of their own. Needs root.
 
-    Its socket buffers stay small. Thousands of stalled sessions would else fill all the memory that the machine's kernel has for TCP
-    (net.ipv4.tcp_mem), and then it resets connections, here and in every other test that runs."""
+def _call(name, *arguments):
+    if getattr(_libc, name)(*arguments) != 0:
+        raise OSError(ctypes.get_errno(), name)
+
+
+def _open_own():
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+class Network:
+    """A network namespace, at first with nothing but its loopback. Needs root.
+
+    `with network.inside():` puts this thread, the sockets that it makes and the processes that it starts into it; a socket stays
+    where it was made. Socket buffers stay small: thousands of stalled sessions would else fill all the memory that the machine's
+    kernel has for TCP (net.ipv4.tcp_mem), and then it resets connections, here and in every other test that runs."""
 
     def __init__(self, buffer_bytes):
-        self.buffer_bytes = buffer_bytes
+        # A thread of its own makes it, so that no failure leaves the caller in it.
+        maker = threading.Thread(target=self._make)
+        self.fd = None
+        maker.start()
+        maker.join()
+        if self.fd is None:
+            raise OSError("no network namespace could be made")
+        with self.inside():
+            with socket.socket() as s:
+                fcntl.ioctl(s, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+            for name in ("tcp_rmem", "tcp_wmem"):
+                self.set(f"ipv4/{name}", f"4096 {buffer_bytes} {buffer_bytes}")
+            self.set("ipv4/ip_local_port_range", "32768 60999")
+            self.set("ipv6/conf/default/accept_dad", 0)  # an interface can be used at once
+
+    def _make(self):
+        _call("unshare", CLONE_NEWNET)
+        self.fd = _open_own()
+
+    @property
+    def path(self):
+        """For other programs, as long as we live."""
+        return f"/proc/{os.getpid()}/fd/{self.fd}"
+
+    @contextlib.contextmanager
+    def inside(self):
+        home = _open_own()
+        try:
+            _call("setns", self.fd, CLONE_NEWNET)
+            yield self
+        finally:
+            _call("setns", home, CLONE_NEWNET)
+            os.close(home)
+
+    def set(self, name, value):
+        """A setting of /proc/sys/net; from inside."""
+        with open(f"/proc/sys/net/{name}", "w") as f:
+            f.write(str(value))
+
+    def out_of_memory(self):
+        """How many packets were dropped here because the machine's kernel had no more memory for TCP: what its peers then see is
+        not what a test did."""
+        with self.inside(), open("/proc/thread-self/net/netstat") as f:
+            names, values = (line.split()[1:] for line in f if line.startswith("TcpExt:"))
+        return int(dict(zip(names, values))["TCPRcvQDrop"])
+
+    def close(self):
+        os.close(self.fd)
+
+
+class OwnNetwork(Network):
+    """with OwnNetwork(...): this thread and the processes that it starts live in it while that lasts."""
 
     def __enter__(self):
-        self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        self._call("unshare", CLONE_NEWNET)
-        with socket.socket() as s:
-            fcntl.ioctl(s, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
-        for name in ("tcp_rmem", "tcp_wmem"):
-            with open(f"/proc/sys/net/ipv4/{name}", "w") as f:
-                f.write(f"4096 {self.buffer_bytes} {self.buffer_bytes}")
-        with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as f:
-            f.write("32768 60999")
-        return self
+        self._stay = self.inside()
+        return self._stay.__enter__()
 
     def __exit__(self, *exception):
-        self._call("setns", self._home, CLONE_NEWNET)
-        os.close(self._home)
-
-    @staticmethod
-    def _call(name, *arguments):
-        libc = ctypes.CDLL(None, use_errno=True)
-        if getattr(libc, name)(*arguments) != 0:
-            raise OSError(ctypes.get_errno(), name)
+        self._stay.__exit__(*exception)
+        self.close()

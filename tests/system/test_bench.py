@@ -4,10 +4,12 @@ import subprocess
 
 import pytest
 
+import lab as lab_module
 import peers
 from hooks import Hooks
+from lab import Lab, with_port
 from log import Line
-from peers import End, connect
+from peers import Backend, End, connect
 from settings import config_text, merged, service
 from waiting import wait_for
 
@@ -118,3 +120,38 @@ def test_log_lines():
     line = Line('{"time":"t","priority":"warning","reason":"system.lost","service":"a","message":"session 1f ended service=a"}')
     assert line.is_end and line.reason == "system.lost" and line.priority == "warning"
     assert Line("2026-01-01T00:00:00Z error supervisor: no").priority == "error"
+
+
+def test_lab():
+    """Cuts are silent and hit one peer alone; what is healed goes on."""
+    if lab_module.why_not():
+        pytest.skip(lab_module.why_not())
+    with Lab() as lab:
+        for ip in (4, 6):
+            host, other = lab.clients.host(ip), lab.clients.host(ip)
+            with lab.warden.inside():
+                server = Backend(peers.echo, with_port(lab.clients.gateway[ip], 5000))
+            with lab.clients.inside():
+                one, two = (connect(server.address, source=(h, 0)) for h in (host, other))
+            for client in (one, two):
+                client.send(100).read(100)
+            lab.cut(host)
+            one.send(100)
+            two.send(100).read(100)
+            one.sock.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                one.read(100)
+            lab.heal(host)
+            one.sock.settimeout(20)
+            one.read(100)
+            dropped = lab.drop_one(host)
+            one.send(100).read(100)
+            assert dropped() == 1
+            lab.heal(host)
+            dropped = lab.lose(host, 10)
+            for _ in range(40):
+                one.send(100).read(100)
+            assert dropped() > 0
+            one.close()
+            two.close()
+            server.close()
