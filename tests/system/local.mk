@@ -4,6 +4,7 @@ EXTRA_DIST += \
 	tests/system/checks.py \
 	tests/system/conftest.py \
 	tests/system/daemon.py \
+	tests/system/dead.py \
 	tests/system/differences.py \
 	tests/system/direct.py \
 	tests/system/direct_cases.py \
@@ -17,6 +18,7 @@ EXTRA_DIST += \
 	tests/system/peers.py \
 	tests/system/process.py \
 	tests/system/settings.py \
+	tests/system/stage.py \
 	tests/system/systemd_lab.py \
 	tests/system/test_account.py \
 	tests/system/test_bench.py \
