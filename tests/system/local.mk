@@ -25,6 +25,7 @@ EXTRA_DIST += \
 	tests/system/test_chaos.py \
 	tests/system/test_control.py \
 	tests/system/test_control_abuse.py \
+	tests/system/test_dead.py \
 	tests/system/test_direct.py \
 	tests/system/test_disk.py \
 	tests/system/test_ended_by_us.py \
