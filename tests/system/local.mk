@@ -18,6 +18,7 @@ EXTRA_DIST += \
 	tests/system/peers.py \
 	tests/system/process.py \
 	tests/system/settings.py \
+	tests/system/slow.py \
 	tests/system/stage.py \
 	tests/system/systemd_lab.py \
 	tests/system/test_account.py \
@@ -47,6 +48,7 @@ EXTRA_DIST += \
 	tests/system/test_second_start.py \
 	tests/system/test_shutdown.py \
 	tests/system/test_slice.py \
+	tests/system/test_slow.py \
 	tests/system/test_stall.py \
 	tests/system/test_supervisor.py \
 	tests/system/test_systemd.py \
