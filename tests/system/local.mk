@@ -52,6 +52,7 @@ EXTRA_DIST += \
 	tests/system/test_stall.py \
 	tests/system/test_supervisor.py \
 	tests/system/test_systemd.py \
+	tests/system/test_vanished.py \
 	tests/system/test_waits.py \
 	tests/system/waiting.py
 

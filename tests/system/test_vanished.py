@@ -1,0 +1,99 @@
+"""What sessions say whose peers have vanished, and what a probe of them says."""
+import json
+import re
+import socket
+
+import pytest
+
+import lab as lab_module
+import peers
+from lab import Lab, with_port
+from peers import connect
+from test_waits import TIME, says
+from waiting import wait_for
+
+
+@pytest.fixture
+def lab():
+    if lab_module.why_not():
+        pytest.skip(lab_module.why_not())
+    with Lab() as made:
+        yield made
+
+
+class Far:
+    """A session whose peers can be cut off: their addresses are host["client"] and host["backend"]."""
+
+    def __init__(self, lab, through, backend, **settings):
+        self.lab = lab
+        self.host = {"client": lab.clients.host(4), "backend": lab.backends.host(4)}
+        with lab.backends.inside():
+            server = backend(peers.hold, with_port(self.host["backend"], 5000))
+        with lab.warden.inside():
+            self.warden = through(server.address, listen=with_port(lab.clients.gateway[4], 5000), **settings)
+        with lab.clients.inside():
+            self.client = connect(self.warden.address, source=(self.host["client"], 0))
+        (self.backend,) = server.wait()
+        self.id = self.warden.sessions()[0]["id"]
+
+    def probe(self):
+        """(exit status, what it says)"""
+        done = self.warden.ctl_run("probe", self.id)
+        return done.returncode, done.stdout.strip() + done.stderr.strip()
+
+
+@pytest.mark.parametrize("side", ["client", "backend"])
+def test_cut_off(lab, through, backend, side):
+    """Idle, and then with bytes outstanding; a peer that is back is alive."""
+    far = Far(lab, through, backend)
+    cut, other = (far.client, far.backend) if side == "client" else (far.backend, far.client)
+    alive, silent = "alive in \\d+ m?s", "no answer in \\d+ s"
+    expected = rf"client {silent}, backend {alive}" if side == "client" else rf"client {alive}, backend {silent}"
+    lab.cut(far.host[side])
+    status, text = far.probe()
+    assert status == 1 and re.fullmatch(expected, text), text
+    other.send(1000)
+    seconds, retry = says(far.warden, rf"no ACK from {side} for {TIME}, retry ([2-9])")
+    assert seconds >= 5 and retry >= 2
+    status, text = far.probe()
+    assert status == 1 and re.fullmatch(expected, text), text
+    lab.heal(far.host[side])
+    cut.read(1000)
+    status, text = far.probe()
+    assert status == 0 and re.fullmatch(rf"client {alive}, backend {alive}", text), text
+    far.client.close()
+
+
+def test_keepalive_unanswered(lab, through, backend):
+    far = Far(lab, through, backend, client={"dead_after": "30s", "keepalive": {"idle": "1s", "interval": "1s", "count": 20}})
+    lab.cut(far.host["client"])
+    seconds, probes = says(far.warden, rf"client has not answered a keepalive for {TIME} \((\d) probes?\)")
+    assert seconds >= 1 and probes >= 1
+    lab.heal(far.host["client"])
+    says(far.warden, rf"idle {TIME}, last .*")
+    far.client.close()
+
+
+def test_gone_meanwhile(lab, through, backend):
+    far = Far(lab, through, backend)
+    lab.cut(far.host["client"])
+    with socket.socket(socket.AF_UNIX) as asker:
+        asker.settimeout(10)
+        asker.connect(far.warden.control)
+        asker.sendall(json.dumps({"request": "probe", "id": far.id}).encode() + b"\n")
+        far.warden.ctl("kill", "--now", far.id)
+        answer = json.loads(asker.makefile().readline())
+    assert answer["ok"] and answer["client"] == "gone" and answer["backend"] in ("gone", "alive")
+    far.client.close()
+
+
+def test_who_asks_may_leave(lab, through, backend):
+    far = Far(lab, through, backend)
+    lab.cut(far.host["client"])
+    for _ in range(40):  # more than there may be at once: those that left do not count for long
+        with socket.socket(socket.AF_UNIX) as asker:
+            asker.connect(far.warden.control)
+            asker.sendall(json.dumps({"request": "probe", "id": far.id}).encode() + b"\n")
+    wait_for(lambda: far.warden.ctl_run("status").returncode == 0, "an answer")
+    lab.heal(far.host["client"])
+    far.client.close()
