@@ -13,7 +13,7 @@ import checks  # noqa: E402
 import process  # noqa: E402
 from daemon import Daemon, build_directory  # noqa: E402
 from load import LoadBackend, LoadClient  # noqa: E402
-from network import OwnNetwork  # noqa: E402
+from network import OwnNetwork, wait_for_tcp_memory  # noqa: E402
 from peers import Backend, free_port  # noqa: E402
 from settings import service  # noqa: E402
 
@@ -94,6 +94,7 @@ def small_buffers():
     """A network of the test's own, in which many sessions may stall. Ask for it first."""
     if os.geteuid() != 0:
         pytest.skip("needs root, for a network namespace")
+    wait_for_tcp_memory()
     with OwnNetwork(32768):
         yield
 

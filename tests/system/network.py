@@ -5,6 +5,8 @@ import fcntl
 import os
 import socket
 import struct
+
+from waiting import wait_for
 import threading
 
 CLONE_NEWNET = 0x40000000
@@ -78,6 +80,17 @@ class Network:
 
     def close(self):
         os.close(self.fd)
+
+
+def wait_for_tcp_memory(deadline=120):
+    """All namespaces share the kernel's memory for TCP, and the sockets of one that is gone are freed by and by."""
+    def used():
+        with open("/proc/net/sockstat") as f:
+            return next(int(line.split()[-1]) for line in f if line.startswith("TCP:"))
+    with open("/proc/sys/net/ipv4/tcp_mem") as f:
+        least = int(f.read().split()[0])
+    wait_for(lambda: used() < least // 4, lambda: f"free memory for TCP: {used()} pages are in use, the kernel saves from {least} on",
+             deadline)
 
 
 class OwnNetwork(Network):
