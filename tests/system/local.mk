@@ -20,6 +20,7 @@ EXTRA_DIST += \
 	tests/system/settings.py \
 	tests/system/slow.py \
 	tests/system/stage.py \
+	tests/system/syscalls.py \
 	tests/system/systemd_lab.py \
 	tests/system/test_account.py \
 	tests/system/test_bench.py \
@@ -52,6 +53,7 @@ EXTRA_DIST += \
 	tests/system/test_stall.py \
 	tests/system/test_supervisor.py \
 	tests/system/test_systemd.py \
+	tests/system/test_tick.py \
 	tests/system/test_vanished.py \
 	tests/system/test_waits.py \
 	tests/system/waiting.py
