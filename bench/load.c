@@ -1,14 +1,18 @@
-/* load: traffic for bench/run, as a backend and as its clients. Not a checker of anything (that is tests/load): as little work
+/* load: traffic for the benches, as a backend and as its clients. Not a checker of anything (that is tests/load): as little work
  * for each byte as possible, so that what stands between is what is measured.
  *
  *   load backend PORT                   until SIGTERM
  *   load requests PORT PARALLEL COUNT   64 bytes there and back, COUNT times in all
  *   load bulk PORT PARALLEL BYTES       that many bytes in all from the backend
  *   load connections PORT PARALLEL COUNT  connect, 64 bytes there and back, close
- * A client prints the seconds that it took. */
+ * A client prints the seconds that it took. These two hold their connections until SIGTERM:
+ *   load hold PORT COUNT PACE_MS        so many, with 64 bytes there and back on each, once (0) or every so often
+ *   load stall PORT COUNT BYTES         so many that each ask for a download and read none of it
+ * They print "ready" when all are open, and at the end how many messages a second were answered since. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE = 64, CHUNK = 256 << 10, EVENTS = 256 };
+enum { MESSAGE = 64, CHUNK = 256 << 10, EVENTS = 256, LOOK_MS = 100, OPEN_US = 500 };
 
 struct conn {
 	int fd;
@@ -29,6 +33,7 @@ struct conn {
 
 static char buffer[CHUNK];
 static int epoll;
+static volatile sig_atomic_t told_to_end;
 
 static void fail(const char *what)
 {
@@ -192,24 +197,117 @@ static void client(const char *port, uint64_t parallel, uint64_t count, uint64_t
 	}
 }
 
+static double now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void on_sigterm(int number)
+{
+	(void)number;
+	told_to_end = 1;
+}
+
+static void say_ready(void)
+{
+	signal(SIGTERM, on_sigterm);
+	puts("ready");
+	fflush(stdout);
+}
+
+/* Answers that come within timeout_ms; how many. */
+static uint64_t answers(int timeout_ms)
+{
+	struct epoll_event events[EVENTS];
+	int n = epoll_wait(epoll, events, EVENTS, timeout_ms);
+	uint64_t done = 0;
+
+	for (int i = 0; i < n; i++) {
+		struct conn *c = events[i].data.ptr;
+
+		done += c->left && take(c);
+	}
+	return done;
+}
+
+/* The kernel asks those who fall silent together together, too, and of more than net.core.netdev_max_backlog packets at once the
+ * loopback device loses the rest, each time the same ones. */
+static struct conn *open_slowly(const char *port, uint64_t download)
+{
+	usleep(OPEN_US);
+	return open_one(port, download);
+}
+
+static struct conn **ready(const char *port, uint64_t count)
+{
+	struct conn **conns = calloc(count, sizeof *conns);
+	uint64_t done = 0;
+
+	for (uint64_t i = 0; i < count; i++) {
+		conns[i] = open_slowly(port, 0);
+		done += answers(0);
+	}
+	while (done < count)
+		done += answers(-1);
+	say_ready();
+	return conns;
+}
+
+static void hold(const char *port, uint64_t count, uint64_t pace_ms)
+{
+	struct conn **conns = ready(port, count);
+	double began = now_s(), gap_s = (double)pace_ms / 1e3 / (double)count;
+	uint64_t done = 0, sent = 0;
+
+	while (!told_to_end) {
+		/* One that has not answered yet misses its turn. */
+		for (; pace_ms && began + (double)sent * gap_s <= now_s(); sent++)
+			if (!conns[sent % count]->left)
+				ask(conns[sent % count], 0);
+		done += answers(pace_ms ? 1 : LOOK_MS);
+	}
+	printf("%.0f\n", (double)done / (now_s() - began));
+}
+
+static void stall(const char *port, uint64_t count, uint64_t bytes)
+{
+	for (uint64_t i = 0; i < count; i++)
+		open_slowly(port, bytes);
+	say_ready();
+	while (!told_to_end)
+		usleep(LOOK_MS * 1000);
+	puts("0");
+}
+
 int main(int argc, char **argv)
 {
-	struct timespec from, to;
+	double began = now_s();
+	uint64_t parallel, count;
 
 	epoll = epoll_create1(0);
 	if (argc == 3 && strcmp(argv[1], "backend") == 0)
 		backend(argv[2]);
 	if (argc != 5) {
-		fputs("usage: load backend PORT | load requests|bulk|connections PORT PARALLEL COUNT\n", stderr);
+		fputs("usage: load backend PORT | load requests|bulk|connections|hold|stall PORT PARALLEL COUNT\n", stderr);
 		return 2;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &from);
+	parallel = strtoull(argv[3], NULL, 10);
+	count = strtoull(argv[4], NULL, 10);
+	if (strcmp(argv[1], "hold") == 0) {
+		hold(argv[2], parallel, count);
+		return 0;
+	}
+	if (strcmp(argv[1], "stall") == 0) {
+		stall(argv[2], parallel, count);
+		return 0;
+	}
 	if (strcmp(argv[1], "bulk") == 0)
-		client(argv[2], strtoull(argv[3], NULL, 10), strtoull(argv[3], NULL, 10),
-			strtoull(argv[4], NULL, 10) / strtoull(argv[3], NULL, 10), false);
+		client(argv[2], parallel, parallel, count / parallel, false);
 	else
-		client(argv[2], strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10), 0, strcmp(argv[1], "connections") == 0);
-	clock_gettime(CLOCK_MONOTONIC, &to);
-	printf("%.3f\n", (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9);
+		client(argv[2], parallel, count, 0, strcmp(argv[1], "connections") == 0);
+	printf("%.3f\n", now_s() - began);
 	return 0;
 }
