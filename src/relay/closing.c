@@ -215,7 +215,7 @@ void closing_run(struct relay *relay, struct session *session)
 		if (slot->fd[s] < 0)
 			continue;
 		of[s] = session_books(slot, s, &books[s]) == 0 ? &books[s] : NULL;
-		if (of[s] && slot->ending[s] != ENDING_NOW)
+		if (of[s] && of[s]->state != CLOSE && slot->ending[s] != ENDING_NOW)
 			watch_peer(relay, session, s);
 	}
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)

@@ -128,6 +128,7 @@ static enum step target_waits(struct relay *relay, struct session *session, enum
 		return STEP_WAIT;
 	case ENOBUFS:
 	case ENOMEM: /* no edge will tell when there is memory again */
+		session->starved = true;
 		wheel_set(&relay->wheel, &session->due, relay->now_ms + WHEEL_TICK_MS);
 		return STEP_WAIT;
 	}

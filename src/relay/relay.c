@@ -197,7 +197,7 @@ static int start(struct relay *relay)
 
 static void on_due(void *context, struct wheel_entry *entry)
 {
-	session_run(context, (struct session *)entry);
+	session_due(context, (struct session *)entry);
 }
 
 static void run_queue(struct relay *relay)

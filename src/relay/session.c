@@ -216,6 +216,7 @@ static void run_relaying(struct relay *relay, struct session *session)
 	struct slot *slot = session_slot(relay, session);
 	bool again = false;
 
+	session->starved = false;
 	/* A predecessor may have died between noting a failure and acting on it. */
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
 		if (slot->side_end[s] == SIDE_FAILED) {
@@ -276,6 +277,15 @@ void session_run(struct relay *relay, struct session *session)
 		break;
 	}
 	session->events[SIDE_CLIENT] = session->events[SIDE_BACKEND] = 0;
+}
+
+void session_due(struct relay *relay, struct session *session)
+{
+	/* Nothing has happened to its sockets, so they need not be asked for bytes: thousands may be due to be looked at. */
+	if (slot_state(session_slot(relay, session)) == SLOT_RELAYING && !session->starved)
+		deadline_look(relay, session);
+	else
+		session_run(relay, session);
 }
 
 void session_queue(struct relay *relay, struct session *session)

@@ -24,6 +24,7 @@ struct session {
 	bool queued;                   /* is in the run queue */
 	bool telling;                  /* is in the tell queue */
 	bool asked;                    /* ACQUIRE was said by us */
+	bool starved;                  /* the kernel had no memory for what it has to give: tried again when due */
 	bool blocked[SIDES];           /* that side's flow waits until its target is writable */
 	bool input_cut[SIDES];         /* bytes of that side were read and dropped */
 	struct silence silence[SIDES];
@@ -40,6 +41,9 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 
 /* Does what can be done now. */
 void session_run(struct relay *relay, struct session *session);
+
+/* Its time on the wheel has come. */
+void session_due(struct relay *relay, struct session *session);
 
 /* It has more to do but others are to have their turn first. */
 void session_queue(struct relay *relay, struct session *session);
