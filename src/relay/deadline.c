@@ -4,6 +4,7 @@
 #include "relay/ending.h"
 
 #include <errno.h>
+#include <sys/epoll.h>
 
 enum { ADOPTED_LOOKS_MS = 1000 }; /* a successor looks at what it adopted spread over so long */
 
@@ -86,6 +87,10 @@ bool deadline_peer_is_well(struct relay *relay, struct session *session, enum si
 	switch (verdict) {
 	case SILENCE_OVER:
 	case SILENCE_WAITS:
+		return true;
+	case SILENCE_CLOSED: /* as an event would have said */
+		session->events[s] |= EPOLLHUP;
+		session_queue(relay, session);
 		return true;
 	case SILENCE_DEAD:
 		cause_note(slot, cause_side(s), HOW_DEAD, operation, ETIMEDOUT);

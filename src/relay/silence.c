@@ -5,6 +5,7 @@
 
 #include <linux/tcp.h>
 
+enum { CLOSE = 7 }; /* include/net/tcp_states.h */
 enum {
 	LOOKS = 4,           /* in dead_after, or stall_after */
 	FIRST_LOOK = 20,     /* the first at one who was silent before comes after this part of dead_after */
@@ -90,6 +91,10 @@ enum silence_verdict silence_judge(
 	uint64_t dead_ms, next_ms = now_ms + look_every_ms(policy);
 
 	note(silence, info, now_ms);
+	if (info->tcpi_state == CLOSE) {
+		silence->outstanding_ms = 0;
+		return SILENCE_CLOSED;
+	}
 	if (!info->tcpi_unacked && !info->tcpi_notsent_bytes) {
 		silence->outstanding_ms = 0;
 		silence->retransmits = info->tcpi_total_retrans;

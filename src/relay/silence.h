@@ -19,6 +19,7 @@ enum silence_verdict {
 	SILENCE_WAITS, /* it may be slow */
 	SILENCE_DEAD,
 	SILENCE_STALLED, /* it lives but has taken nothing for stall_after */
+	SILENCE_CLOSED,  /* its connection has failed: the kernel knows why */
 };
 
 /* CLOCK_MONOTONIC ms. */

@@ -266,6 +266,19 @@ static void an_adopted_one_is_asked_again(void **state)
 	assert_int_equal(look_at(&p, START + 11500), SILENCE_DEAD);
 }
 
+static void a_closed_one_is_for_others_to_judge(void **state)
+{
+	struct peer p;
+
+	(void)state;
+	peer_init(&p);
+	write_at(&p, START);
+	p.info.tcpi_state = 7;
+	p.info.tcpi_notsent_bytes = 1;
+	assert_int_equal(look_at(&p, START + 100000), SILENCE_CLOSED);
+	assert_int_equal(p.silence.outstanding_ms, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -281,6 +294,7 @@ int main(void)
 		cmocka_unit_test(a_stalled_peer_is_one_that_lives),
 		cmocka_unit_test(it_is_over_when_all_is_acknowledged),
 		cmocka_unit_test(an_adopted_one_is_asked_again),
+		cmocka_unit_test(a_closed_one_is_for_others_to_judge),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
