@@ -9,6 +9,7 @@
 #include "relay/link.h"
 #include "relay/ring.h"
 #include "relay/socket.h"
+#include "wire/liveness.h"
 #include "wire/say.h"
 
 #include <errno.h>
@@ -152,7 +153,7 @@ static bool is_connected(int fd)
 static int try_address(struct relay *relay, struct session *session, const struct plan_address *to, uint32_t backend_id)
 {
 	struct slot *slot = session_slot(relay, session);
-	const struct side_policy *policy = &slot->policy.side[SIDE_BACKEND];
+	struct side_policy policy = slot->policy.side[SIDE_BACKEND];
 	const char *option = NULL;
 	int fd, r;
 
@@ -163,14 +164,15 @@ static int try_address(struct relay *relay, struct session *session, const struc
 	slot->given_base[SIDE_BACKEND] = to->to.ss_family == AF_UNIX ? 0 : 1; /* its SYN counts among the acknowledged */
 	count_backend(relay, slot, backend_id);
 	if (!slot->deadline_ms)
-		slot->deadline_ms = relay->now_ms + policy->connect_timeout_ms;
+		slot->deadline_ms = relay->now_ms + policy.connect_timeout_ms;
 	fd = socket(to->to.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	kill_point();
 	slot->fd[SIDE_BACKEND] = fd; /* listed before it can be connected: unlisted ones are closed by who comes after us */
 	kill_point();
-	r = socket_apply(fd, to->to.ss_family, policy, &option);
+	liveness_spread(&policy, session->index);
+	r = socket_apply(fd, to->to.ss_family, &policy, &option);
 	if (r < 0) {
 		say(LOG_ERR, "service %s: cannot set %s on a backend's socket: %s", slot->record.service, option, strerror(-r));
 		return r;

@@ -3,13 +3,14 @@
 #include "relay/books.h"
 #include "relay/session.h"
 #include "relay/socket.h"
+#include "wire/liveness.h"
 
 #include <string.h>
 
 enum { COUNT_MOST = 127 }; /* include/net/tcp.h MAX_TCP_KEEPCNT */
 
 /* What was asked beyond the policy does not count against the peer. */
-static void end_side(const struct slot *slot, enum side s)
+static void end_side(const struct slot *slot, uint32_t index, enum side s)
 {
 	struct side_policy policy = slot->policy.side[s];
 	const char *option;
@@ -17,16 +18,17 @@ static void end_side(const struct slot *slot, enum side s)
 
 	if (probes < 0)
 		return;
+	liveness_spread(&policy, index);
 	policy.keepalive_count += (uint32_t)probes;
 	if (policy.keepalive_count > COUNT_MOST)
 		policy.keepalive_count = COUNT_MOST;
 	socket_set_keepalive(slot->fd[s], &policy, &option);
 }
 
-static void end(struct slot *slot)
+static void end(struct slot *slot, uint32_t index)
 {
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
-		end_side(slot, s);
+		end_side(slot, index, s);
 	slot->told &= (uint8_t)~TOLD_PROBE;
 }
 
@@ -58,7 +60,7 @@ void probe_end_due(struct relay *relay)
 		struct slot *slot = &relay->ledger.slots[probes->of[over].slot];
 
 		if (slot_state(slot) != SLOT_FREE && slot->record.id == probes->of[over].id)
-			end(slot);
+			end(slot, probes->of[over].slot);
 		over++;
 	}
 	probes->count -= over;
@@ -70,5 +72,5 @@ void probe_adopt(struct relay *relay, struct session *session)
 	struct slot *slot = session_slot(relay, session);
 
 	if (slot->told & TOLD_PROBE)
-		end(slot);
+		end(slot, session->index);
 }

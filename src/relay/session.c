@@ -11,6 +11,7 @@
 #include "relay/link.h"
 #include "relay/ring.h"
 #include "relay/socket.h"
+#include "wire/liveness.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -95,6 +96,18 @@ static void note_local(struct slot *slot, int fd)
 	slot_write_end(slot);
 }
 
+/* It has the listener's numbers, which are those of step 0. */
+static void spread_keepalive(const struct session *session, const struct slot *slot, int fd)
+{
+	struct side_policy policy = slot->policy.side[SIDE_CLIENT];
+	const char *option;
+
+	if (session->index % (policy.keepalive_steps + 1u) == 0 || slot->record.client.family == AF_UNIX)
+		return;
+	liveness_spread(&policy, session->index);
+	socket_set_keepalive(fd, &policy, &option);
+}
+
 void session_begin(struct relay *relay, const struct plan_service *service, const struct ledger_listener *listener, int fd,
 	const struct sockaddr_storage *client)
 {
@@ -130,6 +143,7 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 	socket_arm_reset(fd);
 	kill_point();
 	note_local(slot, fd);
+	spread_keepalive(session, slot, fd);
 	if (relay_watch_session(relay, session->index, SIDE_CLIENT, fd) < 0) {
 		ending_begin(relay, session,
 			&(struct reason){.who = WHO_SYSTEM, .how = HOW_FAILED, .operation = OPERATION_ACCEPT, .error = errno},

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { SPREAD_PERCENT = 75, SPREAD_MOST = 7 }; /* of the time to the first probe; intervals */
 enum { KEEPALIVE_MOST_S = 32767, GAP_LEAST_MS = 1000, GAP_MOST_MS = 120000, RTO_MAX_MS = 44 };
 
 static uint32_t at_least(uint32_t n, uint32_t least)
@@ -25,6 +26,11 @@ static void derive_keepalive(struct side_policy *side)
 
 	interval_s = side->keepalive_interval_s ? side->keepalive_interval_s : at_least(dead_s / 15, 1);
 	count = side->keepalive_count;
+	if (!count && !side->keepalive_idle_s && !side->keepalive_interval_s) {
+		uint32_t steps = at_least(dead_s / 5, 1) * SPREAD_PERCENT / 100 / interval_s;
+
+		side->keepalive_steps = (uint8_t)at_most(steps, SPREAD_MOST);
+	}
 	if (!count) {
 		uint32_t idle_s = side->keepalive_idle_s ? side->keepalive_idle_s : at_least(dead_s / 5, 1);
 
@@ -54,6 +60,14 @@ void liveness_derive(struct side_policy *side)
 	}
 	/* Fifteen questions so far apart take longer than dead_after, and a cut link is asked soon after it has healed. */
 	side->ask_gap_ms = off ? 0 : at_most(at_least(side->dead_after_ms / 15 * 2, GAP_LEAST_MS), GAP_MOST_MS);
+}
+
+void liveness_spread(struct side_policy *side, uint32_t n)
+{
+	uint32_t steps = n % (side->keepalive_steps + 1u);
+
+	side->keepalive_idle_s -= steps * side->keepalive_interval_s;
+	side->keepalive_count += steps;
 }
 
 uint64_t liveness_idle_ms(const struct side_policy *side)

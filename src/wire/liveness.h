@@ -25,6 +25,11 @@ enum { KEEPALIVE_OFF = INT32_MAX };
  * within dead_after, and ask_gap_ms. */
 void liveness_derive(struct side_policy *side);
 
+/* Sessions that began together would have the kernel ask together, and a host has room for so many packets at once: net.core.netdev_max_backlog
+ * on loopback, 1000. Which are too many are dropped, and a second later the same ones again. So some are asked first an interval or more
+ * earlier, and once more for each. n: which session; the time after which a silent peer is dead stays as it is. */
+void liveness_spread(struct side_policy *side, uint32_t n);
+
 /* The time after which an idle peer that answers nothing is dead by keepalive, ms; 0: never. */
 uint64_t liveness_idle_ms(const struct side_policy *side);
 

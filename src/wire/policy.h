@@ -31,7 +31,8 @@ struct side_policy {
 	uint32_t stall_after_ms;       /* 0: off */
 	uint8_t linger;                /* enum linger_mode */
 	uint8_t nodelay;
-	uint8_t padding[2];
+	uint8_t keepalive_steps;       /* by how many intervals less the first probe may wait: liveness_spread */
+	uint8_t padding;
 };
 
 struct policy {

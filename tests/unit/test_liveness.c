@@ -28,6 +28,20 @@ static void an_idle_peer_is_dead_in_time_and_not_by_one_lost_probe(void **state)
 	}
 }
 
+static void who_is_asked_earlier_is_asked_once_more(void **state)
+{
+	(void)state;
+	for (uint32_t dead_s = LIVENESS_LEAST_MS / 1000; dead_s <= LIVENESS_MOST_MS / 1000; dead_s++)
+		for (uint32_t n = 0; n < 20; n++) {
+			struct side_policy side = derived(dead_s);
+
+			liveness_spread(&side, n);
+			assert_true(side.keepalive_idle_s >= 1 && side.keepalive_idle_s <= 32767);
+			assert_true(side.keepalive_count <= 127);
+			assert_int_equal(liveness_idle_ms(&side), dead_s * 1000);
+		}
+}
+
 /* The bound that is promised, and that the kernel, which gives up after 15 questions, is not the one who judges. */
 static void the_bounds_hold(void **state)
 {
@@ -84,6 +98,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_idle_peer_is_dead_in_time_and_not_by_one_lost_probe),
+		cmocka_unit_test(who_is_asked_earlier_is_asked_once_more),
 		cmocka_unit_test(the_bounds_hold),
 		cmocka_unit_test(what_was_said_stands),
 		cmocka_unit_test(without_dead_after_there_are_only_the_probes_that_were_asked_for),
