@@ -83,7 +83,8 @@ def large_both_ways(c, b):
 
 # Who closes over bytes that it would not read resets, even after its end.
 @case(("client.closed receive - relaying", "client.reset receive EPIPE relaying", "client.reset send EPIPE relaying",
-       "client.reset send EPIPE closing"), tcp=True)
+       "client.reset send EPIPE closing", "client.reset send ECONNRESET relaying", "client.reset send ECONNRESET closing"),
+      tcp=True)
 def client_shuts_its_reading(c, b):
     c.sock.shutdown(socket.SHUT_RD)
     b.say(1000)
@@ -92,7 +93,8 @@ def client_shuts_its_reading(c, b):
 
 
 @case(("backend.closed receive - relaying", "backend.reset receive EPIPE relaying", "backend.reset send EPIPE relaying",
-       "backend.reset send EPIPE closing"), tcp=True)
+       "backend.reset send EPIPE closing", "backend.reset send ECONNRESET relaying", "backend.reset send ECONNRESET closing"),
+      tcp=True)
 def backend_shuts_its_reading(c, b):
     b.sock.shutdown(socket.SHUT_RD)
     c.say(1000)

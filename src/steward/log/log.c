@@ -61,7 +61,9 @@ void log_open(void)
 {
 	output.under_journald = journal_is_stream(STDERR_FILENO, getenv("JOURNAL_STREAM"));
 	open_stderr();
-	choose(LOG_FORMAT_AUTO);
+	/* Until there is a config, what is said may be our last words. journald knows the unit of a stream; that of a datagram it looks
+	 * up, and does not find it when the sender is gone. */
+	choose(LOG_FORMAT_TEXT);
 }
 
 void log_configure(const struct config *config)

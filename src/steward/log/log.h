@@ -8,7 +8,7 @@
 #include <stdarg.h>
 
 /* Priorities are syslog's: LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG (syslog(3)). */
-void log_open(void); /* chooses by $JOURNAL_STREAM and isatty(3) */
+void log_open(void); /* as text, until log_configure */
 void log_configure(const struct config *config);
 void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
