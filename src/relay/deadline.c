@@ -6,7 +6,10 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
-enum { ADOPTED_LOOKS_MS = 1000 }; /* a successor looks at what it adopted spread over so long */
+enum {
+	ADOPTED_LOOKS_MS = 1000, /* a successor looks at what it adopted spread over so long */
+	MOVE_LOOKS = 4,          /* in idle_timeout, or half_close_timeout */
+};
 
 static uint64_t load(const _Atomic uint64_t *at)
 {
@@ -42,6 +45,15 @@ static void store_progress(struct slot *slot, enum side s, const struct silence 
 	atomic_store_explicit(&slot->progress_ms[s], silence->outstanding_ms ? silence->progress_ms : 0, memory_order_relaxed);
 }
 
+/* What moves only from our socket to its peer is seen at a look. */
+static void look_for_moves(struct silence *silence, const struct policy *p, uint64_t now_ms)
+{
+	if (p->idle_timeout_ms)
+		silence->look_ms = earlier(silence->look_ms, now_ms + p->idle_timeout_ms / MOVE_LOOKS);
+	if (p->half_close_timeout_ms)
+		silence->look_ms = earlier(silence->look_ms, now_ms + p->half_close_timeout_ms / MOVE_LOOKS);
+}
+
 void deadline_given(struct relay *relay, struct session *session, enum side to)
 {
 	struct slot *slot = session_slot(relay, session);
@@ -53,6 +65,7 @@ void deadline_given(struct relay *relay, struct session *session, enum side to)
 	silence_begin(silence, &slot->policy.side[to], relay->now_ms, load(&slot->moved_ms[to]), relay->now_ms);
 	if (!relay->rto_max_ms && slot->policy.side[to].ask_gap_ms)
 		silence->look_ms = earlier(silence->look_ms, relay->now_ms + pace_every_ms(&slot->policy.side[to]));
+	look_for_moves(silence, &slot->policy, relay->now_ms);
 	store_progress(slot, to, silence);
 	set_no_later(relay, session, silence->look_ms);
 }
@@ -83,6 +96,7 @@ bool deadline_peer_is_well(struct relay *relay, struct session *session, enum si
 	enum silence_verdict verdict =
 		silence_look(silence, &slot->policy.side[s], slot->fd[s], !relay->rto_max_ms, relay->now_ms);
 
+	look_for_moves(silence, &slot->policy, relay->now_ms);
 	store_progress(slot, s, silence);
 	switch (verdict) {
 	case SILENCE_OVER:
@@ -103,12 +117,13 @@ bool deadline_peer_is_well(struct relay *relay, struct session *session, enum si
 	return false;
 }
 
-static bool peers_are_well(struct relay *relay, struct session *session)
+/* now: also those that are not to be looked at yet. */
+static bool peers_are_well(struct relay *relay, struct session *session, bool now)
 {
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
 		const struct silence *silence = &session->silence[s];
 
-		if (silence->outstanding_ms && relay->now_ms >= silence->look_ms &&
+		if (silence->outstanding_ms && (now || relay->now_ms >= silence->look_ms) &&
 			!deadline_peer_is_well(relay, session, s, OPERATION_SEND))
 			return false;
 	}
@@ -122,8 +137,7 @@ static uint64_t last_move_ms(const struct session *session, const struct slot *s
 
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
 		last_ms = later(last_ms, load(&slot->moved_ms[s]));
-		if (session->silence[s].outstanding_ms)
-			last_ms = later(last_ms, session->silence[s].progress_ms);
+		last_ms = later(last_ms, session->silence[s].progress_ms);
 	}
 	return last_ms;
 }
@@ -161,7 +175,10 @@ bool deadline_look(struct relay *relay, struct session *session)
 	enum how how = HOW_NONE;
 	uint64_t due_ms;
 
-	if (!peers_are_well(relay, session))
+	if (!peers_are_well(relay, session, false))
+		return false;
+	/* The last look may be long ago, and something may have been taken since. */
+	if (relay->now_ms >= policy_due_ms(session, slot, &how) && !peers_are_well(relay, session, true))
 		return false;
 	due_ms = policy_due_ms(session, slot, &how);
 	if (relay->now_ms >= due_ms) {

@@ -89,6 +89,8 @@ enum silence_verdict silence_judge(
 {
 	uint32_t questions;
 	uint64_t dead_ms, next_ms = now_ms + look_every_ms(policy);
+	/* When the last of it was acknowledged is not told: after this. Adopted, and nothing was outstanding: not known. */
+	uint64_t progress_ms = silence->looked_ms ? later(silence->outstanding_ms, silence->looked_ms) : 0;
 
 	note(silence, info, now_ms);
 	if (info->tcpi_state == CLOSE) {
@@ -97,6 +99,7 @@ enum silence_verdict silence_judge(
 	}
 	if (!info->tcpi_unacked && !info->tcpi_notsent_bytes) {
 		silence->outstanding_ms = 0;
+		silence->progress_ms = progress_ms;
 		silence->retransmits = info->tcpi_total_retrans;
 		return SILENCE_OVER;
 	}
@@ -130,7 +133,7 @@ enum silence_verdict silence_look(struct silence *silence, const struct side_pol
 	enum silence_verdict verdict;
 
 	if (books_info(fd, &info) < 0) { /* not TCP */
-		silence->outstanding_ms = 0;
+		silence->outstanding_ms = silence->progress_ms = 0;
 		return SILENCE_OVER;
 	}
 	verdict = silence_judge(silence, policy, &info, now_ms);

@@ -27,7 +27,7 @@ struct silence {
 	uint64_t outstanding_ms; /* since when something is, as far as is known; 0: nothing is */
 	uint64_t look_ms;        /* when it is to be looked at again */
 	uint64_t heard_ms;       /* the peer's last sign of life */
-	uint64_t progress_ms;    /* since when it has acknowledged nothing more */
+	uint64_t progress_ms;    /* since when it has acknowledged nothing more; once that is over: or a little longer, 0: not known */
 	uint64_t acked;          /* tcpi_bytes_acked */
 	uint32_t retransmits;    /* tcpi_total_retrans at that time: more of them are questions without an answer */
 	uint64_t looked_ms;      /* when it was last looked at; 0: never, and heard_ms and retransmits mean nothing */

@@ -4,6 +4,7 @@ does end a session ends it when it is due, under its own name, and nothing else.
 All cases run side by side, and each is a test that looks up what became of it."""
 import collections
 import signal
+import socket
 import threading
 import time
 
@@ -178,6 +179,16 @@ def slow_reader(s):
     complete()
 
 
+def drained(s):
+    """All of it is in our socket, and nobody says any more; it is taken bit by bit."""
+    s.dead.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.alive.send(150000)
+    while s.dead.received < s.alive.sent:
+        s.dead.read(min(3000, s.alive.sent - s.dead.received))
+        time.sleep(0.4)
+    part(s)
+
+
 # after: what ends the session, None: its peers do, in order. daemon: those that are stopped have one of their own.
 Case = collections.namedtuple("Case", "name act settings sides after daemon tells", defaults=({}, SIDES, None, "steady", False))
 ONCE = ("client",)
@@ -203,6 +214,7 @@ CASES = [
     ends("lifetime-due", None, {"lifetime": "4s"}, "policy.lifetime", ONCE),
     Case("stall-not-due", slow_reader, {"side": {"stall_after": "4s"}}),
     Case("idle-not-due", step_by_step(one_byte, part), {"idle_timeout": "4s"}),
+    Case("drained", drained, {"idle_timeout": "4s", "side": {"dead_after": "60s"}}),
     Case("half-close-not-due", half_closed_with_bytes, {"half_close_timeout": "4s"}),
 ]
 NAMES = [f"{case.name}-{side}" for case in CASES for side in case.sides]
