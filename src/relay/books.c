@@ -77,12 +77,16 @@ int books_info(int fd, struct tcp_info *ret)
 	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, ret, &length) < 0 ? -errno : 0;
 }
 
-int books_probes(int fd)
+int books_asked(int fd, struct books_asked *ret)
 {
 	struct tcp_info now;
 	int r = books_info(fd, &now);
 
-	return r < 0 ? r : now.tcpi_probes;
+	if (r < 0)
+		return r;
+	ret->probes = now.tcpi_probes;
+	ret->silent_ms = now.tcpi_last_ack_recv < now.tcpi_last_data_recv ? now.tcpi_last_ack_recv : now.tcpi_last_data_recv;
+	return 0;
 }
 
 int books_state(int fd)

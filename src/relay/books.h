@@ -26,8 +26,13 @@ int books_read(int fd, unsigned known, struct books *ret);
 struct tcp_info;
 int books_info(int fd, struct tcp_info *ret);
 
-/* Keepalive or window probes that the peer has not answered; -errno. */
-int books_probes(int fd);
+struct books_asked {
+	uint32_t probes;    /* keepalive's or the window's, not answered */
+	uint32_t silent_ms; /* since an answer, or anything else, came */
+};
+
+/* Whether the peer answers. 0 or -errno. */
+int books_asked(int fd, struct books_asked *ret);
 
 /* The state alone, or -errno. */
 int books_state(int fd);

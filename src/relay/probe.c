@@ -5,72 +5,104 @@
 #include "relay/socket.h"
 #include "wire/liveness.h"
 
-#include <string.h>
+enum {
+	PROBE_MS = 2500,
+	COUNT_MOST = 127, /* include/net/tcp.h MAX_TCP_KEEPCNT */
+};
 
-enum { COUNT_MOST = 127 }; /* include/net/tcp.h MAX_TCP_KEEPCNT */
-
-/* What was asked beyond the policy does not count against the peer. */
-static void end_side(const struct slot *slot, uint32_t index, enum side s)
+static uint64_t earlier(uint64_t a, uint64_t b)
 {
-	struct side_policy policy = slot->policy.side[s];
-	const char *option;
-	int probes = slot->fd[s] < 0 ? -1 : books_probes(slot->fd[s]);
-
-	if (probes < 0)
-		return;
-	liveness_spread(&policy, index);
-	policy.keepalive_count += (uint32_t)probes;
-	if (policy.keepalive_count > COUNT_MOST)
-		policy.keepalive_count = COUNT_MOST;
-	socket_set_keepalive(slot->fd[s], &policy, &option);
+	return a < b ? a : b;
 }
 
-static void end(struct slot *slot, uint32_t index)
+static uint64_t later(uint64_t a, uint64_t b)
 {
+	return a > b ? a : b;
+}
+
+/* The count with which a peer that is asked in another rhythm is dead when it would have been by its policy: neither the
+ * questions beyond it nor those that were asked before count against the peer, or in its favour. */
+static uint32_t count_in(const struct side_policy *rhythm, const struct side_policy *policy, const struct books_asked *asked)
+{
+	uint64_t due_ms = liveness_idle_ms(policy), idle_ms = (uint64_t)policy->keepalive_idle_s * 1000;
+	uint64_t silent_ms = asked->silent_ms, next_ms, left_ms, count;
+
+	if (!due_ms)
+		return COUNT_MOST;
+	if (!asked->probes) /* silent for longer than that: by other questions than keepalive's */
+		silent_ms = earlier(silent_ms, idle_ms);
+	next_ms = later(silent_ms, (uint64_t)rhythm->keepalive_idle_s * 1000);
+	left_ms = due_ms > next_ms ? due_ms - next_ms : 0;
+	count = asked->probes + (left_ms + rhythm->keepalive_interval_s * 1000 - 1) / (rhythm->keepalive_interval_s * 1000);
+	return (uint32_t)earlier(later(count, 1), COUNT_MOST);
+}
+
+/* often: so often is it to be asked from now on; NULL: as its policy says. False: it has yet to answer, and the count is not
+ * quite the policy's. */
+static bool set(struct relay *relay, const struct session *session, enum side s, const struct side_policy *often)
+{
+	const struct slot *slot = session_slot(relay, session);
+	struct side_policy policy = slot->policy.side[s], rhythm;
+	struct books_asked asked;
+	const char *option;
+
+	if (slot->fd[s] < 0 || books_asked(slot->fd[s], &asked) < 0) /* not TCP */
+		return true;
+	liveness_spread(&policy, session->index);
+	rhythm = often ? *often : policy;
+	if (rhythm.keepalive_idle_s)
+		rhythm.keepalive_count = count_in(&rhythm, &policy, &asked);
+	socket_set_keepalive(slot->fd[s], &rhythm, &option);
+	return !asked.probes || !rhythm.keepalive_idle_s;
+}
+
+static void end(struct relay *relay, struct session *session)
+{
+	bool answered = true;
+
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
-		end_side(slot, index, s);
-	slot->told &= (uint8_t)~TOLD_PROBE;
+		answered &= set(relay, session, s, NULL);
+	if (answered) {
+		session_slot(relay, session)->told &= (uint8_t)~TOLD_PROBE;
+		return;
+	}
+	session->asked_until_ms = relay->now_ms + PROBE_MS;
+	relay->asking = true;
 }
 
 void probe_ask(struct relay *relay, struct session *session)
 {
-	static const struct side_policy often = {.keepalive_idle_s = 1, .keepalive_interval_s = 1, .keepalive_count = COUNT_MOST};
-	struct probes *probes = &relay->probes;
+	static const struct side_policy often = {.keepalive_idle_s = 1, .keepalive_interval_s = 1};
 	struct slot *slot = session_slot(relay, session);
-	const char *option;
 
-	if (probes->count == PROBES_MAX)
-		return;
-	probes->of[probes->count].slot = session->index;
-	probes->of[probes->count].id = slot->record.id;
-	probes->of[probes->count].until_ms = relay->now_ms + PROBE_MS;
-	probes->count++;
+	session->asked_until_ms = relay->now_ms + PROBE_MS;
+	relay->asking = true;
 	slot->told |= TOLD_PROBE;
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
-		if (slot->fd[s] >= 0 && socket_family(slot->fd[s]) != AF_UNIX)
-			socket_set_keepalive(slot->fd[s], &often, &option);
+		set(relay, session, s, &often);
 }
 
 void probe_end_due(struct relay *relay)
 {
-	struct probes *probes = &relay->probes;
-	uint32_t over = 0;
+	uint32_t high = atomic_load(&relay->header->high_water);
 
-	while (over < probes->count && relay->now_ms >= probes->of[over].until_ms) {
-		struct slot *slot = &relay->ledger.slots[probes->of[over].slot];
+	if (!relay->asking)
+		return;
+	relay->asking = false;
+	for (uint32_t i = 0; i < high; i++) {
+		const struct slot *slot = &relay->ledger.slots[i];
 
-		if (slot_state(slot) != SLOT_FREE && slot->record.id == probes->of[over].id)
-			end(slot, probes->of[over].slot);
-		over++;
+		if (slot_state(slot) == SLOT_FREE || !(slot->told & TOLD_PROBE))
+			continue;
+		if (relay->now_ms < relay->sessions[i].asked_until_ms)
+			relay->asking = true;
+		else
+			end(relay, &relay->sessions[i]);
 	}
-	probes->count -= over;
-	memmove(probes->of, probes->of + over, probes->count * sizeof *probes->of);
 }
 
 void probe_adopt(struct relay *relay, struct session *session)
 {
-	struct slot *slot = session_slot(relay, session);
-
-	if (slot->told & TOLD_PROBE)
-		end(slot, session->index);
+	if (session_slot(relay, session)->told & TOLD_PROBE)
+		end(relay, session);
 }

@@ -2,27 +2,17 @@
  * sock_diag(7)).
  *
  * An idle socket sends a keepalive probe at once when TCP_KEEPIDLE is lowered below the time that it has been silent; with bytes
- * outstanding the kernel asks by itself. The policy's numbers come back after PROBE_MS, or at a successor's start (TOLD_PROBE).
+ * outstanding the kernel asks by itself. The policy's numbers come back some seconds later, or at a successor's start
+ * (TOLD_PROBE); all but the count, if there is no answer yet, which comes back with it. Meanwhile it is such that a dead peer is
+ * noticed neither earlier nor later than without us.
  */
 #ifndef RELAY_PROBE_H
 #define RELAY_PROBE_H
-#include <stdint.h>
 
 struct relay;
 struct session;
 
-enum { PROBES_MAX = 256, PROBE_MS = 2500 };
-
-/* The sessions that are being asked, oldest first. */
-struct probes {
-	uint32_t count;
-	struct {
-		uint32_t slot;
-		uint64_t id, until_ms;
-	} of[PROBES_MAX];
-};
-
-/* Asks. With PROBES_MAX under way already nothing is asked: who waits for the answer gets none. */
+/* Asks, or asks again. */
 void probe_ask(struct relay *relay, struct session *session);
 
 /* Ends those whose time is over; to be called now and then. */

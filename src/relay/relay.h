@@ -14,7 +14,6 @@
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 #include "relay/pipes.h"
-#include "relay/probe.h"
 #include "relay/vacancies.h"
 #include "relay/wheel.h"
 #include "wire/census.h"
@@ -54,7 +53,6 @@ struct relay {
 	struct session *run_head, **run_tail; /* used up their turn and have more to do */
 	struct pipes pipes;
 	struct wheel wheel;
-	struct probes probes;
 	uint32_t turn_of_backend[CENSUS_SERVICES]; /* round-robin */
 	uint64_t now_ms;         /* CLOCK_MONOTONIC, of this turn of the loop */
 	int epoll;
@@ -66,6 +64,7 @@ struct relay {
 	uint64_t doors_resume_ms;
 	uint64_t doors_said_ms;  /* when it was last said why, 0: never */
 	uint32_t rto_max_ms;     /* the kernel's own TCP_RTO_MAX_MS; 0: it has none, or we are not to use it */
+	bool asking;             /* sessions' peers for a sign of life, and that is to be ended (probe.h) */
 	bool loop_touched;       /* libuv arms what was started only in uv_run */
 	uint64_t orphan_ms;      /* since when the supervisor is dead, 0: it lives */
 	bool orphan_ended;       /* and its sessions were ended for that */

@@ -19,6 +19,7 @@ struct session {
 	uint32_t events[SIDES];        /* EPOLL* that woke it, 0: none in particular */
 	uint32_t first_candidate;      /* where the round over the backends began */
 	uint32_t round_generation;     /* and under which plan, 0: none has begun in this process */
+	uint64_t asked_until_ms;       /* TOLD_PROBE: until then its peers are asked */
 	uint16_t check_ms;             /* how long until a closing session is looked at again */
 	uint8_t tell;                  /* enum message_kind that the steward is to hear, 0: none */
 	bool queued;                   /* is in the run queue */

@@ -1,5 +1,8 @@
 """`tcpwardenctl probe`: proof of life on demand."""
+import json
 import re
+import socket
+import threading
 
 import peers
 from peers import connect
@@ -41,3 +44,31 @@ def test_a_stopped_reader_lives(small_buffers, through, backend):
     says(warden, rf"client not reading for {TIME}")
     client.close()
     peer.close()
+
+
+def test_hundreds_at_once(through, backend):
+    """More than may be asked in the time that one question lasts, by as many as may ask at once."""
+    warden = through(backend(peers.hold).address)
+    clients = [connect(warden.address) for _ in range(400)]
+    warden.wait_sessions(len(clients))
+    ids = [o["id"] for o in warden.sessions()]
+    answers = []
+
+    def ask():
+        with socket.socket(socket.AF_UNIX) as asker:
+            asker.settimeout(20)
+            asker.connect(warden.control)
+            lines = asker.makefile()
+            while ids:
+                asker.sendall(json.dumps({"request": "probe", "id": ids.pop()}).encode() + b"\n")
+                answers.append(json.loads(lines.readline()))
+
+    askers = [threading.Thread(target=ask) for _ in range(8)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert len(answers) == len(clients)
+    assert {(a["ok"], a.get("client"), a.get("backend")) for a in answers} == {(True, "alive", "alive")}
+    for client in clients:
+        client.close()

@@ -2,6 +2,7 @@
 import json
 import re
 import socket
+import time
 
 import pytest
 
@@ -9,6 +10,7 @@ import lab as lab_module
 import peers
 from lab import Lab, with_port
 from peers import connect
+from stage import stamp
 from test_waits import TIME, says
 from waiting import wait_for
 
@@ -24,11 +26,11 @@ def lab():
 class Far:
     """A session whose peers can be cut off: their addresses are host["client"] and host["backend"]."""
 
-    def __init__(self, lab, through, backend, **settings):
+    def __init__(self, lab, through, make_backend, **settings):
         self.lab = lab
         self.host = {"client": lab.clients.host(4), "backend": lab.backends.host(4)}
         with lab.backends.inside():
-            server = backend(peers.hold, with_port(self.host["backend"], 5000))
+            server = make_backend(peers.hold, with_port(self.host["backend"], 5000))
         with lab.warden.inside():
             self.warden = through(server.address, listen=with_port(lab.clients.gateway[4], 5000), **settings)
         with lab.clients.inside():
@@ -40,6 +42,12 @@ class Far:
         """(exit status, what it says)"""
         done = self.warden.ctl_run("probe", self.id)
         return done.returncode, done.stdout.strip() + done.stderr.strip()
+
+    def ask(self):
+        """A probe whose answer nobody waits for."""
+        with socket.socket(socket.AF_UNIX) as asker:
+            asker.connect(self.warden.control)
+            asker.sendall(json.dumps({"request": "probe", "id": self.id}).encode() + b"\n")
 
 
 @pytest.mark.parametrize("side", ["client", "backend"])
@@ -71,6 +79,41 @@ def test_keepalive_unanswered(lab, through, backend):
     assert seconds >= 1 and probes >= 1
     lab.heal(far.host["client"])
     says(far.warden, rf"idle {TIME}, last .*")
+    far.client.close()
+
+
+@pytest.mark.parametrize("side", ["client", "backend"])
+def test_a_probe_postpones_no_death(lab, through, backend, side):
+    """One that was not answered then does not count later."""
+    far = Far(lab, through, backend, **{side: {"dead_after": "5s"}})
+    dead, alive = (far.client, far.backend) if side == "client" else (far.backend, far.client)
+    lab.cut(far.host[side])
+    far.ask()
+    time.sleep(3.5)
+    lab.heal(far.host[side])
+    time.sleep(4)  # the kernel asks again, and the policy's numbers come back
+    dead.send(1)
+    alive.read(1)
+    lab.cut(far.host[side])
+    began = time.time()
+    line = far.warden.log.wait_ends()[0]
+    assert line.reason == f"{side}.dead" and 4.9 < stamp(line) - began < 6.5, line
+    far.client.close()
+
+
+@pytest.mark.parametrize("side", ["client", "backend"])
+def test_a_death_while_probed(lab, through, backend, side):
+    far = Far(lab, through, backend, **{side: {"dead_after": "5s"}})
+    dead, alive = (far.client, far.backend) if side == "client" else (far.backend, far.client)
+    dead.send(1)
+    alive.read(1)
+    lab.cut(far.host[side])
+    began = time.time()
+    while not far.warden.log.ends() and time.time() < began + 20:
+        far.ask()
+        time.sleep(0.5)
+    (line,) = far.warden.log.ends()
+    assert line.reason == f"{side}.dead" and 4.9 < stamp(line) - began < 6.5, line
     far.client.close()
 
 
