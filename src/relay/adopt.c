@@ -193,7 +193,7 @@ static void adopt_session(struct relay *relay, struct session *session)
 		connect_adopt(relay, session);
 	if (slot_state(slot) == SLOT_CLOSING || slot_state(slot) == SLOT_CONNECTING)
 		wheel_set(&relay->wheel, &session->due, slot->deadline_ms);
-	if (slot_state(slot) == SLOT_RELAYING)
+	if (books_matter(slot))
 		deadline_adopt(relay, session);
 	session_queue(relay, session);
 }

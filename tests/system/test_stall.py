@@ -2,8 +2,11 @@
 import os
 import time
 
+import pytest
+
 import peers
 from peers import End, connect
+from stage import PACINGS
 from waiting import wait_for
 
 MB = 1 << 20
@@ -124,3 +127,26 @@ def test_stalled_session_costs_no_processor_time(through, backend):
         time.sleep(1)  # the time over which it is measured
         assert ticks() - before <= 10
         server.results[0].reset()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pacing", PACINGS)
+def test_what_is_left_for_a_stopped_reader_survives_a_relay(small_buffers, through, backend, pacing):
+    """The session is closing, and the kernel was being paced by a relay that died: its successor must know."""
+    server = backend(peers.hold)
+    warden = through(server.address, client={"dead_after": "10s", "linger_timeout": "60s"},
+                     daemon={"environment": PACINGS[pacing]})
+    warden.expect_deaths("relay")
+    client = connect(warden.address)
+    (peer,) = server.wait()
+    peer.send_until_full(100000)
+    time.sleep(3)  # the kernel asks ever more seldom
+    peer.reset()
+    time.sleep(4)
+    warden.role("relay 0").kill()
+    time.sleep(35)
+    assert not warden.log.ends()
+    end = client.read_to_end()
+    line = warden.log.wait_ends()[0]
+    assert (end.kind, line.reason, str(end.bytes)) == ("reset", "backend.reset", line.bytes_to_client)
+    client.close()
