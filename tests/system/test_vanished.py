@@ -140,3 +140,44 @@ def test_who_asks_may_leave(lab, through, backend):
     wait_for(lambda: far.warden.ctl_run("status").returncode == 0, "an answer")
     lab.heal(far.host["client"])
     far.client.close()
+
+
+@pytest.mark.parametrize("every", [1.0, 4.0])
+def test_asking_buys_no_time(lab, through, backend, every):
+    """However often it is asked, a dead peer is noticed within dead_after."""
+    far = Far(lab, through, backend, client={"dead_after": "5s"})
+    lab.cut(far.host["client"])
+    over = threading.Event()
+
+    def ask():
+        while not over.wait(every):
+            with socket.socket(socket.AF_UNIX) as asker:
+                asker.connect(far.warden.control)
+                asker.sendall(json.dumps({"request": "probe", "id": far.id}).encode() + b"\n")
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        far.warden.wait_sessions(0, 5 * 1.1 + 1 + 0.5)
+    finally:
+        over.set()
+        asking.join()
+    (end,) = far.warden.log.ends()
+    assert end.reason == "client.dead", end
+    lab.heal(far.host["client"])
+    far.client.close()
+
+
+def test_many_requests_behind_one_that_waits(lab, through, backend):
+    """They wait for their turn, more of them than a line may be long."""
+    far = Far(lab, through, backend)
+    lab.cut(far.host["client"])
+    lines = [json.dumps({"request": "probe", "id": far.id})] + [json.dumps({"request": "show", "id": far.id})] * 300
+    with socket.socket(socket.AF_UNIX) as asker:
+        asker.settimeout(15)
+        asker.connect(far.warden.control)
+        asker.sendall("".join(line + "\n" for line in lines).encode())
+        asker.shutdown(socket.SHUT_WR)
+        answers = [json.loads(line) for line in asker.makefile()]
+    assert len(answers) == len(lines) and answers[0]["client"] == "no answer" and all(a["ok"] for a in answers)
+    lab.heal(far.host["client"])
+    far.client.close()

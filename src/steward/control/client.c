@@ -103,8 +103,13 @@ void client_next(struct control_client *client)
 			client_flush(client);
 			return;
 		}
-		if (client_waits(client))
+		if (client_waits(client)) {
+			/* What does not fit stays in the socket until there is room: libuv takes a read without room for an
+			 * error. */
+			if (client->in_used == sizeof client->in)
+				uv_read_stop((uv_stream_t *)&client->pipe);
 			return;
+		}
 		end = memchr(client->in, '\n', client->in_used);
 		if (end) {
 			size_t length = (size_t)(end - client->in);
