@@ -25,6 +25,7 @@ enum {
 	LEDGER_MAGIC = 0x74776c67,
 	LEDGER_VERSION = 2,
 	LEDGER_LISTENERS = 256,
+	LEDGER_LISTENERS_WANTED = LEDGER_LISTENERS / 2, /* of one config: at a reload those of the last one are there, too */
 	LEDGER_PIPES = 1024,
 	LEDGER_EVENTS = 4096, /* a power of two */
 	LEDGER_SLOTS_MAX = 1 << 20,

@@ -203,13 +203,13 @@ static void bounds_hold(void **state)
 
 	(void)state;
 	fputs("services: ( { name = \"a\"; backends = \"b:1\"; listen = [ ", stream);
-	for (int i = 0; i <= LEDGER_LISTENERS; i++)
+	for (int i = 0; i <= LEDGER_LISTENERS_WANTED; i++)
 		fprintf(stream, "%s\"*:%d\"", i ? ", " : "", 1000 + i);
 	fputs(" ]; } );", stream);
 	fclose(stream);
 	snprintf(expected, sizeof expected,
-		"t.conf:1: services[0].listen[%d]: too many addresses to listen on (at most %d in all)", LEDGER_LISTENERS,
-		LEDGER_LISTENERS);
+		"t.conf:1: services[0].listen[%d]: too many addresses to listen on (at most %d in all)", LEDGER_LISTENERS_WANTED,
+		LEDGER_LISTENERS_WANTED);
 	refuse(text, size, expected);
 	free(text);
 	stream = open_memstream(&text, &size);

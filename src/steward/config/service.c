@@ -38,8 +38,8 @@ static void note_listener(struct reader *r, const struct address *a, const char 
 				a->text, known->address.text, known->path, known->line);
 		return;
 	}
-	if (r->listener_count == LEDGER_LISTENERS) {
-		reader_complain(r, line, path, "too many addresses to listen on (at most %d in all)", LEDGER_LISTENERS);
+	if (r->listener_count == LEDGER_LISTENERS_WANTED) {
+		reader_complain(r, line, path, "too many addresses to listen on (at most %d in all)", LEDGER_LISTENERS_WANTED);
 		return;
 	}
 	more = realloc(r->listeners, (r->listener_count + 1) * sizeof *more);

@@ -157,12 +157,6 @@ int listeners_prepare(struct listeners *ls, const struct config *config, struct 
 			}
 		}
 	}
-	/* A LISTEN carries its ledger entry, and a ledger has so many. */
-	if (result == 0 && total > LEDGER_LISTENERS / 2) {
-		report_add(report, "%s: %zu addresses to listen on are too many (%d at most)", config->file, total,
-			LEDGER_LISTENERS / 2);
-		result = -E2BIG;
-	}
 	if (result < 0)
 		listeners_abort(ls);
 	return result;
