@@ -110,6 +110,15 @@ static void begin_side(struct control_client *client, const struct slot *slot, e
 		side->outcome = "not asked (not connected)";
 }
 
+static const char *remedy(int error)
+{
+	if (error == -EPROTONOSUPPORT)
+		return "; modprobe tcp_diag";
+	return error == -EAFNOSUPPORT || error == -EPERM || error == -EACCES
+		       ? "; in a sandbox, such as systemd's RestrictAddressFamilies=, allow AF_NETLINK"
+		       : "";
+}
+
 void probe_start(struct control_client *client, uint64_t id)
 {
 	struct roster *roster = client->control->roster;
@@ -118,8 +127,9 @@ void probe_start(struct control_client *client, uint64_t id)
 	struct slot slot;
 
 	if (error) {
-		client_refuse(client, "this kernel tells nothing about connections, so no answer would be seen (sock_diag: %s%s)",
-			strerror(-error), error == -EPROTONOSUPPORT ? "; modprobe tcp_diag" : "");
+		client_refuse(client,
+			"the kernel tells nothing about connections here, so no answer would be seen (sock_diag: %s%s)",
+			strerror(-error), remedy(error));
 		return;
 	}
 	if (roster_find(roster, id, &p->key.relay, &p->key.slot, &slot) < 0) {
