@@ -8,8 +8,8 @@
  *   OFF ── the gaps would grow too long ──► AHEAD: moved ahead of the clock at each look, so that it is never reached
  *    ▲                                        │ the window is closed and a probe was answered: the timer's next moment is known
  *    │                                        ▼
- *    └── nothing is outstanding ──────────── SET only around that moment, else taken back. If the relay is stopped meanwhile, a peer
- *                                            that lives but does not read is not killed, only asked less often for a while.
+ *    └── nothing is outstanding ──────────── SET only around that moment, else taken back. If the relay is stopped outside of it, a
+ *                                            peer that lives but does not read is not killed, only asked less often for a while.
  *
  * While it is set keepalive does not count its probes, so it is taken back as soon as nothing is outstanding. */
 #ifndef RELAY_PACE_H

@@ -95,6 +95,14 @@ static void say_why(char note[NOTE], const struct view *v, const struct bound *b
 				LIVENESS_ASKED_PERCENT);
 		break;
 	case BY_KEEPALIVE:
+		if (p->keepalive_steps) { /* the first and the last of them: liveness_spread */
+			struct side_policy first = *p;
+
+			liveness_spread(&first, p->keepalive_steps);
+			snprintf(note, NOTE, "keepalive after %" PRIu32 " to %" PRIu32 " s, then every %" PRIu32 " s",
+				first.keepalive_idle_s, p->keepalive_idle_s, p->keepalive_interval_s);
+			break;
+		}
 		snprintf(note, NOTE, "keepalive after %" PRIu32 " s, every %" PRIu32 " s, %" PRIu32 " times", p->keepalive_idle_s,
 			p->keepalive_interval_s, p->keepalive_count);
 		break;
