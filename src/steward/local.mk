@@ -45,6 +45,7 @@ src_steward_liblease_a_SOURCES = \
 	src/steward/lease/database.c src/steward/lease/database.h \
 	src/steward/lease/lease.c src/steward/lease/lease.h \
 	src/steward/lease/leases.c src/steward/lease/leases.h \
+	src/steward/lease/life.c src/steward/lease/life.h src/steward/lease/life_table.h \
 	src/steward/lease/record.c src/steward/lease/record.h \
 	src/steward/lease/recovery.c \
 	src/steward/lease/release.c \

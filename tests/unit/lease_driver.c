@@ -135,20 +135,16 @@ static const struct lease_callbacks callbacks = {on_verdict, on_end_durable, on_
 
 static void move(struct slot *slot)
 {
-	struct session_key key = key_of(slot);
 	switch ((enum slot_state)slot->state) {
 	case SLOT_FREE:
 		if (!finishing && chance(20))
 			begin(slot);
 		break;
 	case SLOT_ACQUIRING:
-		if (chance(2)) {
-			if (chance(50))
-				leases_cancel(leases, &key);
+		if (chance(2))
 			end(slot);
-		} else if (chance(5)) {
+		else if (chance(5))
 			ask(slot);
-		}
 		break;
 	case SLOT_RELAYING:
 		if (chance(10))

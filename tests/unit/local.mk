@@ -167,6 +167,11 @@ tests_unit_test_lease_SOURCES = tests/unit/test_lease.c tests/unit/lease_fixture
 tests_unit_test_lease_CFLAGS = $(unit_lease_cflags)
 tests_unit_test_lease_LDADD = $(unit_lease_libs)
 
+check_PROGRAMS += tests/unit/test_life
+tests_unit_test_life_SOURCES = tests/unit/test_life.c tests/unit/quiet_log.c tests/unit/quiet_log.h
+tests_unit_test_life_CFLAGS = $(unit_lease_cflags)
+tests_unit_test_life_LDADD = $(unit_lease_libs)
+
 check_PROGRAMS += tests/unit/test_store
 tests_unit_test_store_SOURCES = tests/unit/test_store.c tests/unit/quiet_log.c tests/unit/quiet_log.h
 tests_unit_test_store_CFLAGS = $(unit_lease_cflags)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 static char *text;
 static size_t length;
@@ -29,9 +30,18 @@ static __attribute__((format(printf, 2, 0))) void keep(const char *prefix, const
 	free(line);
 }
 
+/* What is critical is a defect of ours, or want of memory. */
+static void stop_at_defect(int priority, const char *format)
+{
+	if (priority != LOG_CRIT)
+		return;
+	fprintf(stderr, "critical: %s\n", format);
+	abort();
+}
+
 void log_line(int priority, const char *format, ...)
 {
-	(void)priority;
+	stop_at_defect(priority, format);
 	va_list arguments;
 	va_start(arguments, format);
 	keep("", format, arguments);
@@ -40,7 +50,7 @@ void log_line(int priority, const char *format, ...)
 
 void log_session_line(int priority, const char *service, uint64_t session, const char *format, ...)
 {
-	(void)priority;
+	stop_at_defect(priority, format);
 	char prefix[128];
 	snprintf(prefix, sizeof prefix, "%s %" PRIx64 ": ", service, session);
 	va_list arguments;

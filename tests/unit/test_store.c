@@ -317,8 +317,27 @@ static void records(void **state)
 	free(text);
 	free(again);
 
-	static const char *const wrong[] = {"", "{", "[]", "null", "{}", "{\"version\":2}",
-		"{\"version\":1,\"state\":\"odd\",\"session\":{}}",
+	/* As the first version wrote them. */
+	static const struct {
+		const char *was;
+		enum lease_state is;
+	} old[] = {
+		{"\"state\":\"acquiring\",\"unknown\":false", LEASE_INTENT},
+		{"\"state\":\"held\",\"unknown\":false", LEASE_HELD},
+		{"\"state\":\"held\",\"unknown\":true", LEASE_UNKNOWN},
+		{"\"state\":\"releasing\",\"unknown\":true", LEASE_RELEASING},
+	};
+	for (size_t i = 0; i < sizeof old / sizeof *old; i++) {
+		char row[128];
+		snprintf(row, sizeof row, "{\"version\":1,%s,\"session\":{},\"service\":\"s\"}", old[i].was);
+		assert_int_equal(lease_record_decode(&back, row), 0);
+		assert_int_equal(back.state, old[i].is);
+		lease_record_fini(&back);
+	}
+
+	static const char *const wrong[] = {"", "{", "[]", "null", "{}", "{\"version\":3}",
+		"{\"version\":1,\"state\":\"odd\",\"session\":{}}", "{\"version\":2,\"state\":\"gone\",\"session\":{}}",
+		"{\"version\":2,\"state\":\"acquiring\",\"session\":{}}",
 		"{\"version\":1,\"state\":\"held\",\"session\":{},\"service\":\"s\",\"release\":{\"command\":[]}}",
 		"{\"version\":1,\"state\":\"held\",\"session\":{},\"service\":\"s\",\"release\":{\"command\":[1]}}"};
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)

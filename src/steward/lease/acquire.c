@@ -18,7 +18,7 @@ static void on_write_late(uv_timer_t *timer)
 		error ? strerror(-error) : "the disk is slow");
 	if (lease->phase == PHASE_OPENING) {
 		lease_go_without(lease, WHO_SYSTEM, HOW_FAILED, error ? -error : ETIMEDOUT);
-		lease_leave(lease);
+		lease_leave(lease, LEASE_EVENT_WITHDRAWN);
 	} else if (lease->phase == PHASE_CONFIRMING) {
 		lease_refuse(lease, WHO_SYSTEM, HOW_FAILED, error ? -error : ETIMEDOUT);
 		lease_release(lease);
@@ -27,7 +27,6 @@ static void on_write_late(uv_timer_t *timer)
 
 static void confirm(struct lease *lease)
 {
-	lease->record.state = LEASE_HELD;
 	lease_set_phase(lease, PHASE_CONFIRMING);
 	lease_save(lease);
 	uv_timer_start(&lease->timer, on_write_late, lease->acquire.timeout_ms, 0);
@@ -60,10 +59,13 @@ static void acquired(struct lease *lease, const struct hook_result *result)
 	free(bad);
 	hook_answer_fini(&answer);
 
-	if (lease->over)
-		lease_release(lease);
-	else
+	lease_move(lease, LEASE_EVENT_ACQUIRED);
+	if (!lease->over) {
 		confirm(lease);
+		return;
+	}
+	lease_save(lease); /* its turn to be released may come late, and a successor shall know what it holds */
+	lease_release(lease);
 }
 
 static void on_acquire_end(void *context, const struct hook_result *result)
@@ -75,7 +77,7 @@ static void on_acquire_end(void *context, const struct hook_result *result)
 		/* Killed at the gate by someone else: nothing ran. */
 		LEASE_LOG(lease, LOG_ERR, "acquire hook ended before it ran");
 		lease_go_without(lease, WHO_HOOK, HOW_FAILED, 0);
-		lease_leave(lease);
+		lease_leave(lease, LEASE_EVENT_WITHDRAWN);
 		return;
 	}
 	if (result->outcome == HOOK_EXITED && !result->value) {
@@ -89,11 +91,11 @@ static void on_acquire_end(void *context, const struct hook_result *result)
 		bool ran = result->outcome == HOOK_EXITED;
 		LEASE_LOG(lease, ran ? LOG_NOTICE : LOG_WARNING, "acquire hook %s: not held", text);
 		lease_go_without(lease, WHO_HOOK, ran ? HOW_REFUSED : HOW_FAILED, ran ? 0 : result->value);
-		lease_leave(lease);
+		lease_leave(lease, LEASE_EVENT_NOT_ACQUIRED);
 		return;
 	}
 	LEASE_LOG(lease, LOG_ERR, "acquire hook %s: unknown whether it took anything; release runs to make sure", text);
-	lease->record.unknown = true;
+	lease_move(lease, LEASE_EVENT_CUT_OFF);
 	if (lease->allow_on_error && !lease->over) {
 		confirm(lease);
 		return;
@@ -104,9 +106,9 @@ static void on_acquire_end(void *context, const struct hook_result *result)
 
 static const struct hook_callbacks acquire_callbacks = {lease_on_hook_line, on_acquire_end};
 
-static void open_row(struct lease *lease, enum lease_state state, uint32_t patience_ms)
+static void open_row(struct lease *lease, enum lease_event event, uint32_t patience_ms)
 {
-	lease->record.state = state;
+	lease_move(lease, event);
 	lease_set_phase(lease, PHASE_OPENING);
 	lease_save(lease);
 	uv_timer_start(&lease->timer, on_write_late, patience_ms, 0);
@@ -122,10 +124,10 @@ void lease_acquire_turn(struct lease *lease)
 	if (r) {
 		LEASE_LOG(lease, LOG_ERR, "acquire hook could not be started: %s", strerror(-r));
 		lease_go_without(lease, WHO_HOOK, HOW_FAILED, -r);
-		lease_leave(lease);
+		lease_leave(lease, LEASE_EVENT_WITHDRAWN);
 		return;
 	}
-	open_row(lease, LEASE_ACQUIRING, lease->acquire.timeout_ms);
+	open_row(lease, LEASE_EVENT_ASKED, lease->acquire.timeout_ms);
 }
 
 void lease_wait(struct lease *lease, struct lease *predecessor)
@@ -139,7 +141,7 @@ void lease_wait(struct lease *lease, struct lease *predecessor)
 void lease_begin(struct lease *lease)
 {
 	if (!lease->acquire.command) {
-		open_row(lease, LEASE_HELD, lease->record.release.timeout_ms);
+		open_row(lease, LEASE_EVENT_GRANTED, lease->record.release.timeout_ms);
 		return;
 	}
 	lease_set_phase(lease, PHASE_QUEUED);
@@ -152,6 +154,6 @@ void lease_begin(struct lease *lease)
 			"refused: %" PRIu32 " acquire hooks run and %" PRIu32 " wait already (see concurrency and queue)",
 			line->running, line->waiting);
 		lease_refuse(lease, WHO_HOOK, HOW_LIMIT, 0);
-		lease_leave(lease);
+		lease_leave(lease, LEASE_EVENT_WITHDRAWN);
 	}
 }

@@ -19,6 +19,25 @@ void lease_set_phase(struct lease *lease, enum lease_phase phase)
 	leases_phase_changed(lease->leases, from, phase);
 }
 
+void lease_move(struct lease *lease, enum lease_event event)
+{
+	enum lease_state to = life_next(lease->record.state, event);
+	if (to == LEASE_STATES) {
+		LEASE_LOG(lease, LOG_CRIT, "%s is no move of a lease that is %s: this is a defect of tcpwarden, please report it",
+			life_event_word(event), life_state_word(lease->record.state));
+		return;
+	}
+	lease->record.state = to;
+	if (to == LEASE_UNKNOWN)
+		lease->record.unknown = true;
+}
+
+/* The row is on disk and says that this may happen. */
+static void assert_due(const struct lease *lease, enum lease_effect effect)
+{
+	assert(store_idle(&lease->item) && life_permits(lease->record.state, effect));
+}
+
 /* Out of memory a steward ends at once: all that matters is in the store, and its successor finds it there. */
 void *lease_must(void *memory)
 {
@@ -138,7 +157,8 @@ void lease_unlink_predecessor(struct lease *lease)
 
 static void lease_gone(struct lease *lease)
 {
-	assert(store_idle(&lease->item) && !lease->hook);
+	assert_due(lease, LEASE_EFFECT_FORGOTTEN);
+	assert(!lease->hook);
 	pay_end(lease);
 	lease_unlink_predecessor(lease);
 	struct lease *successor = lease->successor;
@@ -153,8 +173,9 @@ static void lease_gone(struct lease *lease)
 }
 
 /* There is nothing to give back: its row goes, if it has one. */
-void lease_leave(struct lease *lease)
+void lease_leave(struct lease *lease, enum lease_event event)
 {
+	lease_move(lease, event);
 	uv_timer_stop(&lease->timer);
 	lease_drop_hook(lease);
 	if (!lease->item.asked || store_withdraw(lease->leases->store, &lease->item)) {
@@ -232,6 +253,7 @@ static void become_held(struct lease *lease)
 		lease_release(lease);
 		return;
 	}
+	assert_due(lease, LEASE_EFFECT_SESSION_GOES_ON);
 	lease_set_phase(lease, PHASE_HELD);
 	go(lease, lease->item.fence);
 }
@@ -245,38 +267,8 @@ void lease_answer_held(struct lease *lease)
 void lease_hold(struct lease *lease)
 {
 	lease_set_phase(lease, PHASE_HELD);
-	if (lease->record.state == LEASE_HELD && !lease->record.hook.pid)
-		return;
-	lease->record.state = LEASE_HELD;
 	lease->record.hook = (struct process_group){0};
 	lease_save(lease);
-}
-
-void lease_cancel(struct lease *lease)
-{
-	lease->wanted = false;
-	switch (lease->phase) {
-	case PHASE_BEHIND:
-	case PHASE_QUEUED:
-	case PHASE_OPENING:
-		lease->over = true;
-		lease_leave(lease);
-		break;
-	case PHASE_ACQUIRING:
-	case PHASE_CONFIRMING:
-		lease->over = true;
-		break;
-	case PHASE_HELD: /* a verdict may be on its way: the session's end will tell */
-	case PHASE_LOADED:
-	case PHASE_ENDING:
-	case PHASE_TURN:
-	case PHASE_STARTING:
-	case PHASE_RELEASING:
-	case PHASE_BACKOFF:
-	case PHASE_LEAVING:
-	case PHASE_GONE:
-		break;
-	}
 }
 
 /* The addresses came from the socket when it was accepted; what a ledger says of them is but a claim. */
@@ -302,7 +294,7 @@ void lease_end(struct lease *lease, const struct session_record *record, bool re
 	case PHASE_OPENING:
 		lease->over = true;
 		pay_end(lease); /* nothing ran */
-		lease_leave(lease);
+		lease_leave(lease, LEASE_EVENT_WITHDRAWN);
 		return;
 	case PHASE_ACQUIRING:
 	case PHASE_CONFIRMING:
@@ -341,6 +333,7 @@ void lease_on_durable(struct lease *lease)
 			become_held(lease);
 		} else {
 			uv_timer_stop(&lease->timer);
+			assert_due(lease, LEASE_EFFECT_ACQUIRE_RUNS);
 			lease_set_phase(lease, PHASE_ACQUIRING);
 			hook_open(lease->hook);
 		}
@@ -352,6 +345,7 @@ void lease_on_durable(struct lease *lease)
 		lease_release(lease);
 		break;
 	case PHASE_STARTING:
+		assert_due(lease, LEASE_EFFECT_RELEASE_RUNS);
 		lease_set_phase(lease, PHASE_RELEASING);
 		hook_open(lease->hook);
 		break;

@@ -1,5 +1,7 @@
 /* One lease, from being asked for until its row is gone. Known to this folder only.
  *
+ * Its state (life_table.h) is what its row says or shall say. Its phase is what is being done about it now:
+ *
  *   BEHIND ► QUEUED ► OPENING ► ACQUIRING ► CONFIRMING ► HELD ► ENDING ► TURN ► STARTING ► RELEASING ► LEAVING ► gone
  *                        │          │            └───── over ──────────────┤▲                 │ failed   ▲
  *                        │          ├ unknown ─────────────────────────────┘└──── BACKOFF ◄───┘          │
@@ -64,9 +66,8 @@ void lease_wait(struct lease *lease, struct lease *predecessor);
 void lease_on_durable(struct lease *lease);
 void lease_save(struct lease *lease);
 void lease_answer_held(struct lease *lease); /* asked again while it is held */
-void lease_cancel(struct lease *lease);
 void lease_end(struct lease *lease, const struct session_record *record, bool recovered);
-void lease_hold(struct lease *lease); /* LOADED, and its session lives */
+void lease_hold(struct lease *lease); /* LOADED, and its session lives; its row is written anew */
 void lease_release(struct lease *lease);
 void lease_retry_now(struct lease *lease);       /* BACKOFF */
 void lease_refuse_shutdown(struct lease *lease); /* BEHIND, QUEUED */
@@ -75,11 +76,12 @@ void lease_close(struct lease *lease);           /* whatever it does; freed when
 /* Steps that its parts share (acquire.c, release.c). */
 #define LEASE_LOG(lease, priority, ...)                                                                                          \
 	log_session_line(priority, (lease)->record.session.service, (lease)->record.key.id, __VA_ARGS__)
-void *lease_must(void *memory); /* ends the process if it is NULL */
+void *lease_must(void *memory);                               /* ends the process if it is NULL */
+void lease_move(struct lease *lease, enum lease_event event); /* the only setter of record.state; a forbidden move is told */
 void lease_set_phase(struct lease *lease, enum lease_phase phase);
 void lease_refuse(struct lease *lease, enum who who, enum how how, int error);
 void lease_go_without(struct lease *lease, enum who who, enum how how, int error); /* or refuse, as on_error says */
-void lease_leave(struct lease *lease);
+void lease_leave(struct lease *lease, enum lease_event event);                     /* one that leads to GONE */
 void lease_unlink_predecessor(struct lease *lease);
 void lease_acquire_turn(struct lease *lease);
 void lease_release_turn(struct lease *lease);

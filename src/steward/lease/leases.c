@@ -310,13 +310,6 @@ void leases_acquire(
 		lease_begin(lease);
 }
 
-void leases_cancel(struct leases *leases, const struct session_key *key)
-{
-	struct lease *lease = leases_find(leases, key);
-	if (lease)
-		lease_cancel(lease);
-}
-
 void leases_end(struct leases *leases, const struct session_key *key, const struct session_record *record, bool recovered)
 {
 	struct lease *lease = leases_find(leases, key);
@@ -386,7 +379,7 @@ struct lease_counts leases_counts(const struct leases *leases)
 		case PHASE_RELEASING:
 		case PHASE_BACKOFF:
 			counts.releasing++;
-			counts.failed += lease->phase == PHASE_BACKOFF && lease->record.attempts >= LEASE_FAILED_AFTER;
+			counts.failed += lease->record.state == LEASE_FAILED;
 			break;
 		case PHASE_LEAVING:
 		case PHASE_GONE:

@@ -2,9 +2,7 @@
  *
  * A lease is a row in the store (store.h) from before its acquire hook may run until after its release hook has succeeded.
  *
- *   new ─► ACQUIRING ─ exit 0 ─► HELD ─ session ended ─► RELEASING ─ exit 0 ─► gone
- *             │ exit ≠ 0: not held: gone                    ▲   └ failed: again, later, for ever
- *             └ signal, timeout, steward died: unknown ─────┘
+ * Its states and moves are in life_table.h.
  *
  * The roster (roster.h) says what relays ask; this answers through the callbacks below, from the loop, never from within the
  * call. One struct leases a steward; it lives on the loop's thread and ends by leases_stop, then leases_free. */
@@ -63,11 +61,8 @@ void leases_configure(struct leases *leases, const struct config *config);
 void leases_acquire(
 	struct leases *leases, const struct session_key *key, const char *service, const struct session_record *record);
 
-/* The client has gone, or will be refused: what runs is left to finish, and what it takes is released. No verdict is given any
- * more. */
-void leases_cancel(struct leases *leases, const struct session_key *key);
-
-/* The session is over; record says how (leases_end also cancels). recovered: no relay said so, its processes are gone. */
+/* The session is over; record says how. No verdict is given any more; an acquire that runs is left to finish, and what it takes
+ * is released. recovered: no relay said so, its processes are gone. */
 void leases_end(struct leases *leases, const struct session_key *key, const struct session_record *record, bool recovered);
 
 /* No new hooks but releases; calls on_stopped when all that can be released has been. What failed stays in the store for the next

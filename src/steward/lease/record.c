@@ -7,9 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECORD_VERSION = 1 };
-
-static const char *const state_words[] = {"acquiring", "held", "releasing"};
+enum { RECORD_VERSION = 2 };
 
 void lease_format(uint64_t fence, char text[24])
 {
@@ -220,7 +218,7 @@ char *lease_record_encode(const struct lease_record *record)
 		word_encode(record->tree), "relay", (json_int_t)record->key.relay, "incarnation",
 		(json_int_t)record->key.incarnation, "slot", (json_int_t)record->key.slot, "service",
 		bytes_encode(record->session.service), "session", session_encode(&record->session), "state",
-		state_words[record->state], "unknown", (int)record->unknown, "ended", (int)record->ended, "recovered",
+		life_state_word(record->state), "unknown", (int)record->unknown, "ended", (int)record->ended, "recovered",
 		(int)record->recovered, "release", release_encode(&record->release), "hook", hook_encode(&record->hook),
 		"variables", list_encode(record->variables), "route", endpoint_encode(&record->route), "attempts",
 		(json_int_t)record->attempts);
@@ -231,22 +229,43 @@ char *lease_record_encode(const struct lease_record *record)
 	return text;
 }
 
+/* Version 1 said "acquiring" where INTENT is now, and "held" of a session that went on though its acquire was cut off. */
+static int state_decode(struct lease_record *record, const json_t *object)
+{
+	const char *word = json_string_value(json_object_get(object, "state"));
+	json_int_t version = number(object, "version");
+	if (!word || version < 1 || version > RECORD_VERSION)
+		return -EINVAL;
+	record->state = version == 1 && !strcmp(word, "acquiring") ? LEASE_INTENT : life_state_of(word);
+	if (version == 1 && record->state == LEASE_HELD && record->unknown)
+		record->state = LEASE_UNKNOWN;
+	switch (record->state) {
+	case LEASE_INTENT:
+	case LEASE_HELD:
+	case LEASE_UNKNOWN:
+	case LEASE_RELEASING:
+	case LEASE_FAILED:
+		return 0;
+	case LEASE_NEW:
+	case LEASE_GONE:
+	case LEASE_STATES:
+		break;
+	}
+	return -EINVAL;
+}
+
 static int decode(struct lease_record *record, const json_t *object)
 {
-	const char *state = json_string_value(json_object_get(object, "state"));
-	if (number(object, "version") != RECORD_VERSION || !state)
+	if (!json_is_object(json_object_get(object, "session")))
 		return -EINVAL;
-	size_t at = 0;
-	while (at < sizeof state_words / sizeof *state_words && strcmp(state, state_words[at]))
-		at++;
-	if (at == sizeof state_words / sizeof *state_words || !json_is_object(json_object_get(object, "session")))
-		return -EINVAL;
-	record->state = (enum lease_state)at;
 	record->tree = word_decode(object, "tree");
 	record->key.relay = (uint32_t)number(object, "relay");
 	record->key.incarnation = (uint32_t)number(object, "incarnation");
 	record->key.slot = (uint32_t)number(object, "slot");
 	record->unknown = json_is_true(json_object_get(object, "unknown"));
+	int r = state_decode(record, object);
+	if (r)
+		return r;
 	record->ended = json_is_true(json_object_get(object, "ended"));
 	record->recovered = json_is_true(json_object_get(object, "recovered"));
 	record->attempts = (uint32_t)number(object, "attempts");
@@ -260,7 +279,7 @@ static int decode(struct lease_record *record, const json_t *object)
 		return -EINVAL;
 	snprintf(record->session.service, sizeof record->session.service, "%s", service);
 	free(service);
-	int r = list_decode(&record->variables, json_object_get(object, "variables"));
+	r = list_decode(&record->variables, json_object_get(object, "variables"));
 	return r ? r : release_decode(&record->release, json_object_get(object, "release"));
 }
 

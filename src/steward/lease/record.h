@@ -5,15 +5,14 @@
 #include "steward/hook/order.h"
 #include "steward/hook/process_group.h"
 #include "steward/lease/leases.h"
-
-enum lease_state { LEASE_ACQUIRING, LEASE_HELD, LEASE_RELEASING };
+#include "steward/lease/life.h"
 
 struct lease_record {
 	uint64_t fence, tree;
 	struct session_key key;
 	struct session_record session; /* as accepted; once it has ended, as ended */
 	enum lease_state state;
-	bool unknown;   /* whether acquire took it */
+	bool unknown;   /* whether acquire took it: it came by that state */
 	bool ended;     /* session says how */
 	bool recovered; /* nobody told of the end */
 	struct hook_order release;

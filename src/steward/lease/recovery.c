@@ -29,10 +29,11 @@ static void judge(struct leases *leases, struct lease *lease)
 
 	switch (record->state) {
 	case LEASE_RELEASING:
+	case LEASE_FAILED:
 		lease_release(lease);
 		return;
-	case LEASE_ACQUIRING:
-		record->unknown = true;
+	case LEASE_INTENT:
+		lease_move(lease, LEASE_EVENT_CUT_OFF);
 		if (lives && !record->ended && slot.state != SLOT_ACQUIRING) {
 			lease_hold(lease); /* it is ending: the relay says how, again */
 			return;
@@ -41,11 +42,16 @@ static void judge(struct leases *leases, struct lease *lease)
 		release_recovered(lease, lives ? WHO_HOOK : WHO_SYSTEM, lives ? HOW_FAILED : HOW_LOST);
 		return;
 	case LEASE_HELD:
+	case LEASE_UNKNOWN:
 		if (lives && !record->ended)
-			lease_hold(lease);
+			lease_set_phase(lease, PHASE_HELD); /* its row says so already */
 		else
 			release_recovered(lease, WHO_SYSTEM, HOW_LOST);
 		return;
+	case LEASE_NEW:
+	case LEASE_GONE:
+	case LEASE_STATES:
+		break; /* no row says so */
 	}
 }
 
@@ -88,6 +94,7 @@ static void put_back(void *visitor, const struct session_key *key, const struct 
 	lease->record.route = slot->route;
 	lease->item.fence = fence;
 	log_session_line(LOG_WARNING, service, key->id, "its lease %" PRIx64 " was lost with the store and is put back", fence);
+	lease_move(lease, LEASE_EVENT_PUT_BACK);
 	lease_hold(lease);
 }
 

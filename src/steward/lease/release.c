@@ -3,6 +3,7 @@
 #include "steward/log/log.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 
@@ -25,7 +26,7 @@ static void refuse_successor(struct lease *lease)
 	lease_unlink_predecessor(successor);
 	LEASE_LOG(successor, LOG_WARNING, "refused: an earlier lease of this session could not be released");
 	lease_refuse(successor, WHO_HOOK, HOW_FAILED, 0);
-	lease_leave(successor);
+	lease_leave(successor, LEASE_EVENT_WITHDRAWN);
 }
 
 static void back_off(struct lease *lease)
@@ -34,6 +35,10 @@ static void back_off(struct lease *lease)
 	if (lease->failures < 9)
 		delay_ms = (uint64_t)RETRY_FIRST_MS << lease->failures;
 	lease->failures++;
+	delay_ms = delay_ms < RETRY_MAX_MS ? delay_ms : RETRY_MAX_MS;
+	delay_ms += (uint64_t)random() % (delay_ms / 4); /* what failed together is not tried again together */
+	lease_move(lease, lease->record.attempts < LEASE_FAILED_AFTER ? LEASE_EVENT_RELEASE_FAILED : LEASE_EVENT_KEEPS_FAILING);
+	lease_save(lease); /* its process group is forgotten before the number can be another's */
 	lease_set_phase(lease, PHASE_BACKOFF);
 	refuse_successor(lease);
 	if (lease->leases->stopping) {
@@ -43,7 +48,7 @@ static void back_off(struct lease *lease)
 	if (lease->record.attempts == LEASE_FAILED_AFTER)
 		LEASE_LOG(lease, LOG_ERR, "release has failed %d times and counts as failed; it is tried on every %d s",
 			LEASE_FAILED_AFTER, RETRY_MAX_MS / 1000);
-	uv_timer_start(&lease->timer, on_backoff_over, delay_ms < RETRY_MAX_MS ? delay_ms : RETRY_MAX_MS, 0);
+	uv_timer_start(&lease->timer, on_backoff_over, delay_ms, 0);
 }
 
 static void on_release_end(void *context, const struct hook_result *result)
@@ -52,13 +57,12 @@ static void on_release_end(void *context, const struct hook_result *result)
 	lease->record.hook = (struct process_group){0};
 	lease_drop_hook(lease);
 	if (lease->phase == PHASE_RELEASING && result->outcome == HOOK_EXITED && !result->value) {
-		lease_leave(lease);
+		lease_leave(lease, LEASE_EVENT_RELEASED);
 		return;
 	}
 	char text[512];
 	lease_describe(text, sizeof text, lease, HOOK_RELEASE, result);
 	LEASE_LOG(lease, LOG_ERR, "release hook %s (attempt %" PRIu32 "); it will be tried again", text, lease->record.attempts);
-	lease_save(lease); /* its process group is forgotten before the number can be another's */
 	back_off(lease);
 }
 
@@ -72,7 +76,6 @@ void lease_release_turn(struct lease *lease)
 		LEASE_LOG(lease, LOG_ERR, "release hook could not be started: %s (attempt %" PRIu32 ")", strerror(-r),
 			lease->record.attempts);
 		hook_line_leave(&lease->turn);
-		lease_save(lease);
 		back_off(lease);
 		return;
 	}
@@ -84,12 +87,15 @@ void lease_release(struct lease *lease)
 {
 	uv_timer_stop(&lease->timer);
 	lease->over = true;
-	lease->record.state = LEASE_RELEASING;
 	lease->record.hook = (struct process_group){0};
 	if (!lease->record.release.command) {
-		lease_leave(lease);
+		lease_leave(lease, LEASE_EVENT_NOTHING_TO_GIVE);
 		return;
 	}
+	if (lease->record.state == LEASE_FAILED)
+		lease_move(lease, LEASE_EVENT_RETRIED);
+	else if (lease->record.state != LEASE_RELEASING)
+		lease_move(lease, LEASE_EVENT_OVER);
 	lease_set_phase(lease, PHASE_TURN);
 	struct hook_line *line = lease_must(leases_line(lease->leases, lease->record.session.service, HOOK_RELEASE));
 	if (hook_line_join(line, &lease->turn, HOOK_LINE_UNBOUNDED) > 0)
@@ -107,5 +113,5 @@ void lease_refuse_shutdown(struct lease *lease)
 	if (lease->phase != PHASE_BEHIND && lease->phase != PHASE_QUEUED)
 		return;
 	lease_refuse(lease, WHO_SYSTEM, HOW_SHUTDOWN, 0);
-	lease_leave(lease);
+	lease_leave(lease, LEASE_EVENT_WITHDRAWN);
 }
