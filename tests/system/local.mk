@@ -1,5 +1,6 @@
 # Real processes, driven by pytest.
 EXTRA_DIST += \
+	tests/model/lease.pml \
 	tests/system/chaos.py \
 	tests/system/checks.py \
 	tests/system/conftest.py \
@@ -41,6 +42,7 @@ EXTRA_DIST += \
 	tests/system/test_kill_supervisor.py \
 	tests/system/test_manual.py \
 	tests/system/test_mixed_10000.py \
+	tests/system/test_model.py \
 	tests/system/test_probe.py \
 	tests/system/test_real.py \
 	tests/system/test_relay.py \
