@@ -2,6 +2,7 @@
 bin_PROGRAMS += src/ctl/tcpwardenctl
 src_ctl_tcpwardenctl_SOURCES = \
 	src/ctl/channel.c src/ctl/channel.h \
+	src/ctl/leases.c src/ctl/leases.h \
 	src/ctl/main.c \
 	src/ctl/print.c src/ctl/print.h
 src_ctl_tcpwardenctl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)

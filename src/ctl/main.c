@@ -1,5 +1,6 @@
 /* tcpwardenctl: asks a running tcpwarden by its control socket. */
 #include "ctl/channel.h"
+#include "ctl/leases.h"
 #include "ctl/print.h"
 
 #include <errno.h>
@@ -27,21 +28,24 @@ static const struct command commands[] = {
 	{"probe", 1, 1, "id", "probe ID", "asks both its peers for a sign of life"},
 	{"kill", 1, 1, "id", "kill [--now] ID", "ends a session; --now: without delivering what it still holds"},
 	{"reload", 0, 0, NULL, "reload", "reads the config file; on any error nothing changes"},
-	{"leases", 0, 0, NULL, "leases", "how many are held, and in which state"},
+	{"leases", 0, 1, "history", "leases [--history [N]]", "those that there are; --history: the last N that are gone"},
+	{"release", 1, 1, "id", "release LEASE", "tries now to release a lease whose release has failed"},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 struct options {
 	const char *socket;
-	bool json, now;
+	bool json, now, history;
+	const char *service, *client; /* of `leases`, or NULL */
 };
 
 static void help(FILE *to)
 {
 	fprintf(to, "usage: tcpwardenctl [--socket PATH] [--json] COMMAND\n\n");
 	for (int i = 0; i < COMMANDS; i++)
-		fprintf(to, "  %-20s %s\n", commands[i].usage, commands[i].meaning);
-	fprintf(to, "\n  --socket PATH        of the control socket (" DEFAULT_SOCKET ")\n"
+		fprintf(to, "  %-22s %s\n", commands[i].usage, commands[i].meaning);
+	fprintf(to, "\n  --service NAME, --client ADDRESS   with leases: only those\n"
+		    "  --socket PATH        of the control socket (" DEFAULT_SOCKET ")\n"
 		    "  --json               the answer as it comes: a JSON object a line\n"
 		    "  --version, --help\n\nExit: 0 done; 1 refused or failed, or a peer did not answer; 64 wrong usage; 69 "
 		    "tcpwarden cannot be reached. "
@@ -69,15 +73,13 @@ static int finish(json_t *answer, const struct command *command, bool json)
 		print_fields(answer);
 	else if (strcmp(command->name, "probe") == 0)
 		print_probe(answer);
-	else if (strcmp(command->name, "leases") == 0)
-		print_fields(json_object_get(answer, "leases"));
 	return done ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static int take_answers(struct channel *channel, const struct command *command, const struct options *options)
 {
 	bool head = strcmp(command->name, "sessions") == 0 && !options->json;
-	json_t *object;
+	json_t *leases = strcmp(command->name, "leases") == 0 && !options->json ? json_array() : NULL, *object;
 
 	if (head)
 		print_session_head();
@@ -89,14 +91,21 @@ static int take_answers(struct channel *channel, const struct command *command, 
 			json_dumpf(object, stdout, JSON_COMPACT);
 			putchar('\n');
 		}
+		if (last && leases && json_is_true(json_object_get(object, "ok")))
+			leases_print(leases, json_object_get(object, "leases"), options->history);
 		if (last)
 			status = finish(object, command, options->json);
+		else if (leases)
+			leases_take(leases, object, options->history);
 		else if (!options->json)
 			print_session(object);
 		json_decref(object);
-		if (last)
+		if (last) {
+			json_decref(leases);
 			return fflush(stdout) == 0 ? status : EX_IOERR;
+		}
 	}
+	json_decref(leases);
 	fprintf(stderr,
 		"tcpwardenctl: tcpwarden closed the connection before it had answered (is it being restarted? its log says)\n");
 	return EX_UNAVAILABLE;
@@ -127,8 +136,14 @@ static int run(const struct command *command, char **arguments, int count, const
 		json_decref(request);
 		return EX_UNAVAILABLE;
 	}
-	if (count > 0)
+	if (options->history)
+		json_object_set_new(request, "history", count > 0 ? json_integer(atoll(arguments[0])) : json_true());
+	else if (count > 0)
 		json_object_set_new(request, command->argument, json_string(arguments[0]));
+	if (options->service)
+		json_object_set_new(request, "service", json_string(options->service));
+	if (options->client)
+		json_object_set_new(request, "client", json_string(options->client));
 	if (options->now)
 		json_object_set_new(request, "now", json_true());
 	r = channel_ask(&channel, request);
@@ -147,11 +162,23 @@ static int misuse(const char *what, const char *which)
 
 int main(int argc, char **argv)
 {
-	enum { OPTION_SOCKET = 's', OPTION_JSON = 'j', OPTION_NOW = 256, OPTION_VERSION, OPTION_HELP = 'h' };
+	enum {
+		OPTION_SOCKET = 's',
+		OPTION_JSON = 'j',
+		OPTION_NOW = 256,
+		OPTION_HISTORY,
+		OPTION_SERVICE,
+		OPTION_CLIENT,
+		OPTION_VERSION,
+		OPTION_HELP = 'h'
+	};
 	static const struct option longs[] = {
 		{"socket", required_argument, NULL, OPTION_SOCKET},
 		{"json", no_argument, NULL, OPTION_JSON},
 		{"now", no_argument, NULL, OPTION_NOW},
+		{"history", no_argument, NULL, OPTION_HISTORY},
+		{"service", required_argument, NULL, OPTION_SERVICE},
+		{"client", required_argument, NULL, OPTION_CLIENT},
 		{"version", no_argument, NULL, OPTION_VERSION},
 		{"help", no_argument, NULL, OPTION_HELP},
 		{NULL, 0, NULL, 0},
@@ -170,6 +197,15 @@ int main(int argc, char **argv)
 			break;
 		case OPTION_NOW:
 			options.now = true;
+			break;
+		case OPTION_HISTORY:
+			options.history = true;
+			break;
+		case OPTION_SERVICE:
+			options.service = optarg;
+			break;
+		case OPTION_CLIENT:
+			options.client = optarg;
 			break;
 		case OPTION_VERSION:
 			printf("tcpwardenctl %s\n", PACKAGE_VERSION);
@@ -195,5 +231,10 @@ int main(int argc, char **argv)
 		return misuse("use it as", command->usage);
 	if (options.now && strcmp(command->name, "kill") != 0)
 		return misuse("--now is for kill only", NULL);
+	bool leases = strcmp(command->name, "leases") == 0;
+	if (!leases && (options.history || options.service || options.client))
+		return misuse("--history, --service and --client are for leases only", NULL);
+	if (leases && argc > 0 && (!options.history || strspn(argv[0], "0123456789") != strlen(argv[0]) || strlen(argv[0]) > 9))
+		return misuse("use it as", command->usage);
 	return run(command, argv, argc, &options);
 }

@@ -7,12 +7,17 @@
 #include <string.h>
 
 /* A terminal is shown nothing that it would obey: service names and addresses came from elsewhere. */
-static const char *text(json_t *object, const char *key, char buffer[256])
+const char *print_text(json_t *string, char buffer[256])
 {
-	const char *value = json_string_value(json_object_get(object, key));
+	const char *value = json_string_value(string);
 
 	escape_text(buffer, 256, value ? value : "-", value ? strlen(value) : 1);
 	return buffer;
+}
+
+const char *print_member(json_t *object, const char *key, char buffer[256])
+{
+	return print_text(json_object_get(object, key), buffer);
 }
 
 static json_int_t number(json_t *object, const char *key)
@@ -34,7 +39,7 @@ static const char *size(json_int_t bytes, char buffer[16])
 	return buffer;
 }
 
-static const char *age(json_int_t ms, char buffer[16])
+const char *print_age(json_int_t ms, char buffer[16])
 {
 	json_int_t s = ms / 1000;
 
@@ -59,10 +64,11 @@ void print_session(json_t *o)
 {
 	char id[256], service[256], state[256], client[256], backend[256], lease[256], waits[256], a[16], b[16], c[16];
 
-	printf("%-16s %-16s %-10s %-24s %-24s %9s %9s %8s  %-16s  %s\n", text(o, "id", id), text(o, "service", service),
-		text(o, "state", state), text(o, "client", client), text(o, "backend", backend),
-		size(number(o, "bytes_to_backend"), a), size(number(o, "bytes_to_client"), b), age(number(o, "age_ms"), c),
-		text(o, "lease", lease), text(o, "waits", waits));
+	printf("%-16s %-16s %-10s %-24s %-24s %9s %9s %8s  %-16s  %s\n", print_member(o, "id", id),
+		print_member(o, "service", service), print_member(o, "state", state), print_member(o, "client", client),
+		print_member(o, "backend", backend), size(number(o, "bytes_to_backend"), a),
+		size(number(o, "bytes_to_client"), b), print_age(number(o, "age_ms"), c), print_member(o, "lease", lease),
+		print_member(o, "waits", waits));
 }
 
 static void print_services(json_t *services)
@@ -78,7 +84,8 @@ static void print_services(json_t *services)
 
 		if (limit > 0)
 			snprintf(count, sizeof count, "%" JSON_INTEGER_FORMAT, limit);
-		printf("%-20s %9" JSON_INTEGER_FORMAT " %9s ", text(service, "name", name), number(service, "sessions"), count);
+		printf("%-20s %9" JSON_INTEGER_FORMAT " %9s ", print_member(service, "name", name), number(service, "sessions"),
+			count);
 		json_array_foreach (listen, k, item) {
 			const char *address = json_string_value(item);
 
@@ -87,7 +94,8 @@ static void print_services(json_t *services)
 		}
 		printf("\n");
 		json_array_foreach (json_object_get(service, "backends"), k, item) {
-			printf("  -> %-15s %9" JSON_INTEGER_FORMAT "%s\n", text(item, "address", value), number(item, "sessions"),
+			printf("  -> %-15s %9" JSON_INTEGER_FORMAT "%s\n", print_member(item, "address", value),
+				number(item, "sessions"),
 				number(item, "addresses") > 0 ? "" : "            its name does not resolve");
 		}
 	}
@@ -114,12 +122,12 @@ void print_status(json_t *o)
 	char a[256], b[256], c[256];
 	size_t i;
 
-	printf("tcpwarden %s is %s\n", text(o, "version", a), text(o, "state", b));
-	printf("config    %s, in force since %s", text(config, "file", a), text(config, "loaded", b));
+	printf("tcpwarden %s is %s\n", print_member(o, "version", a), print_member(o, "state", b));
+	printf("config    %s, in force since %s", print_member(config, "file", a), print_member(config, "loaded", b));
 	if (number(config, "loads") > 1)
 		printf(", reloaded %" JSON_INTEGER_FORMAT " time%s", number(config, "loads") - 1,
 			number(config, "loads") > 2 ? "s" : "");
-	printf("%s\n", strcmp(text(config, "content", b), "same") == 0 ? ""
+	printf("%s\n", strcmp(print_member(config, "content", b), "same") == 0 ? ""
 		       : strcmp(b, "differs") == 0 ? "; the file has changed since: `tcpwardenctl reload` brings it into force"
 						   : "; the file cannot be read now");
 	printf("sessions  %" JSON_INTEGER_FORMAT "\n", number(o, "sessions"));
@@ -138,7 +146,7 @@ void print_status(json_t *o)
 	json_array_foreach (json_object_get(o, "relays"), i, relay)
 		printf("relay %-3" JSON_INTEGER_FORMAT " %s, process %" JSON_INTEGER_FORMAT ", started %" JSON_INTEGER_FORMAT
 		       " time%s%s\n",
-			number(relay, "relay"), text(relay, "state", c), number(relay, "pid"), number(relay, "starts"),
+			number(relay, "relay"), print_member(relay, "state", c), number(relay, "pid"), number(relay, "starts"),
 			number(relay, "starts") == 1 ? "" : "s",
 			json_is_true(json_object_get(relay, "has_plan")) ? "" : ", has not taken the plan yet");
 	print_services(json_object_get(o, "services"));
@@ -171,7 +179,7 @@ static void print_probe_side(json_t *o, const char *side, const char *ms_key, co
 	json_int_t ms = number(o, ms_key);
 	char outcome[256];
 
-	text(o, side, outcome);
+	print_member(o, side, outcome);
 	if (ms >= 1000)
 		printf("%s %s in %.0f s%s", side, outcome, (double)ms / 1000, after);
 	else if (ms > 0)
@@ -192,12 +200,12 @@ static void print_tcp(const char *key, json_t *o)
 
 	printf("%-18s %s, %" JSON_INTEGER_FORMAT " bytes unacknowledged, %" JSON_INTEGER_FORMAT " unsent, %" JSON_INTEGER_FORMAT
 	       " unread, window %" JSON_INTEGER_FORMAT "\n",
-		key, text(o, "state", state), number(o, "unacked_bytes"), number(o, "unsent_bytes"), number(o, "unread_bytes"),
-		number(o, "window"));
+		key, print_member(o, "state", state), number(o, "unacked_bytes"), number(o, "unsent_bytes"),
+		number(o, "unread_bytes"), number(o, "window"));
 	printf("%-18s last ACK %s ago, last data %s ago, %" JSON_INTEGER_FORMAT " retransmits, %" JSON_INTEGER_FORMAT
 	       " probes, back-off %" JSON_INTEGER_FORMAT ", round trip %.1f ms\n",
-		"", age(number(o, "last_ack_ms"), ack), age(number(o, "last_data_ms"), data), number(o, "retransmits"),
-		number(o, "probes"), number(o, "backoff"), (double)number(o, "rtt_us") / 1000);
+		"", print_age(number(o, "last_ack_ms"), ack), print_age(number(o, "last_data_ms"), data),
+		number(o, "retransmits"), number(o, "probes"), number(o, "backoff"), (double)number(o, "rtt_us") / 1000);
 }
 
 void print_fields(json_t *object)
@@ -211,7 +219,7 @@ void print_fields(json_t *object)
 		if (json_is_integer(value))
 			printf("%-18s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
 		else if (json_is_string(value))
-			printf("%-18s %s\n", key, text(object, key, buffer));
+			printf("%-18s %s\n", key, print_member(object, key, buffer));
 		else if (json_is_object(value))
 			print_tcp(key, value);
 	}

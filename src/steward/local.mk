@@ -44,7 +44,10 @@ src_steward_liblease_a_SOURCES = \
 	src/steward/lease/answers.c src/steward/lease/answers.h \
 	src/steward/lease/database.c src/steward/lease/database.h \
 	src/steward/lease/lease.c src/steward/lease/lease.h \
+	src/steward/lease/ended.c src/steward/lease/ended.h \
+	src/steward/lease/history.c src/steward/lease/history.h \
 	src/steward/lease/leases.c src/steward/lease/leases.h \
+	src/steward/lease/list.c \
 	src/steward/lease/life.c src/steward/lease/life.h src/steward/lease/life_table.h \
 	src/steward/lease/record.c src/steward/lease/record.h \
 	src/steward/lease/recovery.c \
@@ -60,6 +63,7 @@ src_steward_libsteward_a_SOURCES = \
 	src/steward/control/client.c src/steward/control/client.h \
 	src/steward/control/control.c src/steward/control/control.h \
 	src/steward/control/describe.c src/steward/control/describe.h \
+	src/steward/control/lease_requests.c src/steward/control/lease_requests.h \
 	src/steward/control/probe.c src/steward/control/probe.h \
 	src/steward/control/requests.c \
 	src/steward/control/tcp_view.c src/steward/control/tcp_view.h \

@@ -64,6 +64,13 @@ static json_t *control_status(void *context)
 	return steward_status(context);
 }
 
+static struct leases *control_leases(void *context)
+{
+	struct steward *s = context;
+
+	return s->leases;
+}
+
 static bool control_reload(void *context)
 {
 	struct steward *s = context;
@@ -87,6 +94,7 @@ static void open_control(struct steward *s)
 {
 	static const struct control_host host = {
 		.status = control_status,
+		.leases = control_leases,
 		.reload = control_reload,
 		.is_acquire_queued = control_is_acquire_queued,
 	};

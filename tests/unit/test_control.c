@@ -80,6 +80,12 @@ static json_t *status(void *context)
 	return json_pack("{s:b, s:s, s:{s:i}}", "ok", 1, "state", "running", "leases", "held", 3);
 }
 
+static struct leases *leases(void *context)
+{
+	(void)context;
+	return NULL;
+}
+
 static bool reload(void *context)
 {
 	struct world *w = context;
@@ -94,7 +100,7 @@ static bool is_acquire_queued(void *context, const struct session_key *key)
 	return key->slot == 0;
 }
 
-static const struct control_host host = {status, reload, is_acquire_queued};
+static const struct control_host host = {status, leases, reload, is_acquire_queued};
 
 static int dial(struct world *w)
 {

@@ -260,6 +260,67 @@ static void release_retried(void **state)
 	fixture_close(&f);
 }
 
+static json_t *listed;
+
+static void on_listed(void *context, json_t *lease)
+{
+	(void)context;
+	json_decref(listed);
+	listed = lease;
+}
+
+/* The last of those that there are, as people are told. */
+static const char *list(const char *client, const char *member)
+{
+	struct lease_query query = {0};
+	uint32_t cursor = 0;
+	snprintf(query.client, sizeof query.client, "%s", client);
+	json_decref(listed);
+	listed = NULL;
+	while (leases_walk(f.leases, &query, &cursor, on_listed, NULL))
+		;
+	return json_string_value(json_object_get(listed, member));
+}
+
+/* Release fails until it counts as failed, over a restart, and a person has it tried at once. */
+static void release_by_hand(void **state)
+{
+	(void)state;
+	start(TAKE, GIVE "[ -e $J.ok ]");
+	acquire(1);
+	uint64_t fence = f.verdict[1].fence;
+	assert_string_equal(list("192.0.2.7", "state"), "held");
+	assert_null(list("192.0.2.8", "state"));
+	assert_int_equal(leases_release_now(f.leases, fence), -EBUSY);
+	assert_int_equal(leases_release_now(f.leases, fence + 1), -ENOENT);
+	end(1);
+	for (int attempt = 1; attempt < LEASE_FAILED_AFTER; attempt++) {
+		fixture_until(&f, !leases_release_now(f.leases, fence));
+		assert_int_equal(counts().failed, 0);
+		assert_int_equal(leases_release_now(f.leases, fence), -EALREADY);
+	}
+	fixture_until(&f, counts().failed == 1);
+	assert_int_equal(counts().releasing, 1);
+	assert_string_equal(list("", "state"), "failed");
+	assert_string_equal(list("", "why"), "exited with 1");
+	assert_int_equal(json_integer_value(json_object_get(listed, "attempts")), LEASE_FAILED_AFTER);
+	assert_true(json_integer_value(json_object_get(listed, "next_try_ms")) > 60000);
+	fixture_crash(&f);
+
+	fixture_start(&f);
+	fixture_until(&f, counts().failed == 1);
+	assert_int_equal(fixture_count(&f, "give"), LEASE_FAILED_AFTER + 1);
+	char path[96];
+	snprintf(path, sizeof path, "%s/journal.ok", f.directory);
+	fclose(fopen(path, "w"));
+	assert_int_equal(leases_release_now(f.leases, fence), 0);
+	fixture_until(&f, empty());
+	assert_int_equal(leases_release_now(f.leases, fence), -ENOENT);
+	assert_int_equal(fixture_count(&f, "give"), LEASE_FAILED_AFTER + 2);
+	assert_null(list("", "state"));
+	fixture_close(&f);
+}
+
 static void stop(void **state)
 {
 	(void)state;
@@ -397,6 +458,7 @@ int main(void)
 		cmocka_unit_test(gone_meanwhile),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(release_retried),
+		cmocka_unit_test(release_by_hand),
 		cmocka_unit_test(stop),
 		cmocka_unit_test(successor_holds_on),
 		cmocka_unit_test(died_in_acquire),

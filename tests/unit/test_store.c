@@ -1,5 +1,7 @@
 /* The store: what is durable and when, what a damaged, newer or locked database does, and a disk that takes nothing. */
+#include "base/clock.h"
 #include "quiet_log.h"
+#include "steward/lease/ended.h"
 #include "steward/lease/record.h"
 #include "steward/lease/store.h"
 
@@ -204,18 +206,127 @@ static void corrupt(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+static void database_run(const char *sql)
+{
+	sqlite3 *db;
+	assert_int_equal(sqlite3_open(path, &db), 0);
+	if (sqlite3_exec(db, sql, NULL, NULL, NULL))
+		fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+	sqlite3_close(db);
+}
+
 static void newer(void **state)
 {
 	(void)state;
 	open_store();
 	close_store();
-	sqlite3 *db;
-	assert_int_equal(sqlite3_open(path, &db), 0);
-	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=2", NULL, NULL, NULL), 0);
-	sqlite3_close(db);
+	database_run("PRAGMA user_version=3");
 	assert_int_equal(try_open(), -EPROTO);
 	assert_non_null(strstr(error, "newer"));
 	assert_int_equal(access(path, F_OK), 0);
+}
+
+/* The first version's database keeps its rows, and gets what it lacks. */
+static void older(void **state)
+{
+	(void)state;
+	database_run(
+		"CREATE TABLE lease (fence INTEGER PRIMARY KEY, record TEXT NOT NULL);"
+		"CREATE TABLE fence (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL);"
+		"INSERT INTO fence VALUES (1, 7000000000000000000); INSERT INTO lease VALUES (5, 'row'); PRAGMA user_version=1");
+	open_store();
+	assert_false(quiet_log_has("set aside"));
+	assert_int_equal(rows, 1);
+	assert_string_equal(last_row, "row");
+	assert_int_equal(store_next_fence(store), 7000000000000000001);
+	close_store();
+	database_run("INSERT INTO ended (at_us, service, client, record) VALUES (1, '', '', '')");
+}
+
+static struct ended *ended(const char *service, uint8_t host, uint64_t at_us)
+{
+	struct lease_record record = {.fence = at_us,
+		.session = {.client = {.family = AF_INET, .port = 7, .ip = {192, 0, 2, host}},
+			.reason = {.who = WHO_CLIENT, .how = HOW_CLOSED}}};
+	snprintf(record.session.service, sizeof record.session.service, "%s", service);
+	return ended_new(&record, at_us);
+}
+
+static struct store_question *answered;
+
+static void on_answer(struct store_question *question)
+{
+	answered = question;
+}
+
+/* What the history says: how many, and the first of them. */
+static size_t ask(const char *service, const char *client, uint32_t most)
+{
+	struct store_question *question = calloc(1, sizeof *question);
+	snprintf(question->query.service, sizeof question->query.service, "%s", service);
+	snprintf(question->query.client, sizeof question->query.client, "%s", client);
+	question->query.most = most;
+	question->on_done = on_answer;
+	answered = NULL;
+	store_ask(store, question);
+	while (!answered)
+		uv_run(&loop, UV_RUN_ONCE);
+	assert_int_equal(answered->error, 0);
+	size_t count = answered->count;
+	snprintf(last_row, sizeof last_row, "%s", count ? answered->texts[0] : "");
+	store_question_free(answered);
+	return count;
+}
+
+static void history(void **state)
+{
+	(void)state;
+	enum { MANY = HISTORY_MAX + 50 };
+	open_store();
+	assert_int_equal(ask("", "", 10), 0);
+	uint64_t now_us = clock_real_us();
+	struct store_item *items = calloc(MANY, sizeof *items);
+	for (int i = 0; i < MANY; i++) {
+		items[i].fence = (uint64_t)i + 1;
+		store_write(store, &items[i], strdup("row"));
+	}
+	for (int i = 0; i < MANY; i++)
+		settle(&items[i]);
+	for (int i = 0; i < MANY; i++)
+		store_remove(store, &items[i], ended(i % 2 ? "odd" : "even", (uint8_t)(i % 100), now_us + (uint64_t)i));
+	settle(&items[MANY - 1]);
+	assert_int_equal(ask("", "", UINT32_MAX), HISTORY_MAX);
+	assert_int_equal(ask("odd", "", UINT32_MAX), HISTORY_MAX / 2);
+	assert_int_equal(ask("odd", "192.0.2.7", UINT32_MAX), HISTORY_MAX / 100);
+	assert_int_equal(ask("even", "192.0.2.7", UINT32_MAX), 0);
+	assert_int_equal(ask("", "", 7), 7);
+	assert_non_null(strstr(last_row, "\"client\":\"192.0.2.49:7\""));
+	assert_non_null(strstr(last_row, "\"reason\":\"client.closed\""));
+	close_store();
+	free(items);
+
+	open_store();
+	assert_int_equal(rows, 0);
+	assert_int_equal(ask("", "", 7), 7);
+
+	/* What is a month old goes with the next that comes. */
+	close_store();
+	database_run("UPDATE ended SET at_us = 1600000000000000");
+	open_store();
+	struct store_item item = {.fence = 5};
+	store_write(store, &item, strdup("row"));
+	settle(&item);
+	store_remove(store, &item, ended("odd", 1, now_us));
+	settle(&item);
+	assert_int_equal(ask("", "", UINT32_MAX), 1);
+
+	/* An asker that goes away, and a question that is not answered before the end. */
+	for (int i = 0; i < 2; i++) {
+		struct store_question *question = calloc(1, sizeof *question);
+		question->query.most = 1;
+		store_ask(store, question);
+	}
+	close_store();
 }
 
 static void only_one(void **state)
@@ -279,7 +390,7 @@ static void no_space(void **state)
 static void records(void **state)
 {
 	(void)state;
-	char *command[] = {"/hook", "a\xff\xc3\xa9 b\n\"", NULL}, *environment[] = {"K=\x80", NULL},
+	char why[] = "exited with 1 \xff", *command[] = {"/hook", "a\xff\xc3\xa9 b\n\"", NULL}, *environment[] = {"K=\x80", NULL},
 	     *variables[] = {"A=\xfe", NULL};
 	struct lease_record record = {
 		.tree = UINT64_MAX,
@@ -292,6 +403,9 @@ static void records(void **state)
 		.variables = variables,
 		.route = {.family = AF_INET6, .port = 9, .scope = 4, .ip = {1, [15] = 255}},
 		.attempts = 3,
+		.acquired_us = 1600000000000000,
+		.ended_us = UINT64_MAX,
+		.why = why,
 		.session = {.id = 0xfedcba9876543210,
 			.service = "s",
 			.bytes = {1, UINT64_MAX},
@@ -313,6 +427,8 @@ static void records(void **state)
 	assert_memory_equal(&back.route, &record.route, sizeof record.route);
 	assert_memory_equal(&back.session.reason, &record.session.reason, sizeof record.session.reason);
 	assert_true(back.session.bytes[1] == UINT64_MAX && back.hook.start_ticks == 8 && back.release.umask == 022);
+	assert_true(back.acquired_us == record.acquired_us && back.ended_us == record.ended_us);
+	assert_string_equal(back.why, why);
 	lease_record_fini(&back);
 	free(text);
 	free(again);
@@ -366,6 +482,8 @@ int main(int argc, char **argv)
 		TEST(batches),
 		TEST(corrupt),
 		TEST(newer),
+		TEST(older),
+		TEST(history),
 		TEST(only_one),
 		TEST(no_directory),
 		TEST(no_space),

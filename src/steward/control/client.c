@@ -31,6 +31,7 @@ void client_close(struct control_client *client)
 	if (client->closing)
 		return;
 	client->closing = true;
+	lease_walk_stop(client);
 	uv_close((uv_handle_t *)&client->pipe, on_handle_closed);
 	uv_close((uv_handle_t *)&client->probe.timer, on_handle_closed);
 }
@@ -54,7 +55,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		/* Who shuts its side may still want its answer; without one under way there is nothing to wait for. */
 		uv_read_stop(stream);
 		client->last = true;
-		if (n != UV_EOF || (!client->writing && !client->walk.active && !client_waits(client)))
+		if (n != UV_EOF || (!client->writing && !client->walk.active && !client->leases.active && !client_waits(client)))
 			client_close(client);
 		return;
 	}
@@ -98,6 +99,8 @@ void client_next(struct control_client *client)
 
 		if (client->out_used == 0 && client->walk.active)
 			client_walk(client);
+		if (client->out_used == 0 && client->leases.active)
+			lease_walk_go_on(client);
 		if (client->out_used > 0) {
 			uv_read_stop((uv_stream_t *)&client->pipe);
 			client_flush(client);

@@ -4,6 +4,7 @@
 #ifndef STEWARD_CONTROL_CLIENT_H
 #define STEWARD_CONTROL_CLIENT_H
 #include "steward/control/control.h"
+#include "steward/control/lease_requests.h"
 #include "steward/control/probe.h"
 #include "steward/control/tcp_view.h"
 
@@ -49,13 +50,14 @@ struct control_client {
 	char *out;
 	size_t out_used, out_size;
 	struct session_walk walk;
+	struct lease_walk leases;
 	struct probe probe;
 };
 
 /* Its answer comes by itself, whoever may be slow with it. */
 static inline bool client_waits(const struct control_client *client)
 {
-	return client->waits_for_reload || client->probe.active;
+	return client->waits_for_reload || client->probe.active || client->leases.question;
 }
 
 /* Takes fd, unless it returns NULL: no memory, or no socket. */
@@ -73,6 +75,9 @@ void client_refuse_unknown(struct control_client *client, uint64_t id); /* no su
 
 /* control.c: one of its handles is closed. */
 void control_handle_closed(struct control *control);
+
+/* requests.c: the id of a session or a lease; false: it is none, and that is answered. */
+bool client_get_id(struct control_client *client, json_t *request, const char *whose, uint64_t *ret);
 
 /* requests.c: one line of input, and the next part of a walk. */
 void client_handle(struct control_client *client, const char *line, size_t length);

@@ -31,7 +31,8 @@ struct control_options {
 
 struct control_host {
 	json_t *(*status)(void *context); /* a new reference */
-	bool (*reload)(void *context);    /* begins one, answered by control_reloaded; false: not now */
+	struct leases *(*leases)(void *context);
+	bool (*reload)(void *context); /* begins one, answered by control_reloaded; false: not now */
 	bool (*is_acquire_queued)(void *context, const struct session_key *key); /* its acquire hook has not begun */
 };
 

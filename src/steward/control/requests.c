@@ -2,6 +2,7 @@
  * line for each session before it. */
 #include "steward/control/client.h"
 #include "steward/control/describe.h"
+#include "steward/control/lease_requests.h"
 #include "steward/log/log.h"
 
 #include <inttypes.h>
@@ -65,7 +66,7 @@ static void handle_sessions(struct control_client *client, json_t *request)
 	w->active = true;
 }
 
-static bool get_id(struct control_client *client, json_t *request, uint64_t *ret)
+bool client_get_id(struct control_client *client, json_t *request, const char *whose, uint64_t *ret)
 {
 	const char *text = json_string_value(json_object_get(request, "id"));
 	char *end = NULL;
@@ -74,7 +75,7 @@ static bool get_id(struct control_client *client, json_t *request, uint64_t *ret
 		*ret = strtoull(text, &end, 16);
 		return true;
 	}
-	client_refuse(client, "\"id\" is no session's id (hexadecimal, as `tcpwardenctl sessions` prints it)");
+	client_refuse(client, "\"id\" is no %s's id (hexadecimal, as `tcpwardenctl %ss` prints it)", whose, whose);
 	return false;
 }
 
@@ -85,7 +86,7 @@ static void handle_show(struct control_client *client, json_t *request)
 	struct slot slot;
 	json_t *o;
 
-	if (!get_id(client, request, &key.id))
+	if (!client_get_id(client, request, "session", &key.id))
 		return;
 	if (roster_find(c->roster, key.id, &key.relay, &key.slot, &slot) < 0) {
 		client_refuse_unknown(client, key.id);
@@ -101,7 +102,7 @@ static void handle_probe(struct control_client *client, json_t *request)
 {
 	uint64_t id;
 
-	if (get_id(client, request, &id))
+	if (client_get_id(client, request, "session", &id))
 		probe_start(client, id);
 }
 
@@ -115,7 +116,7 @@ static void handle_kill(struct control_client *client, json_t *request)
 		client_refuse(client, "\"now\" is true or false");
 		return;
 	}
-	if (!get_id(client, request, &id))
+	if (!client_get_id(client, request, "session", &id))
 		return;
 	if (roster_kill(client->control->roster, id, json_is_true(now), &killed) < 0) {
 		client_refuse_unknown(client, id);
@@ -137,16 +138,6 @@ static void handle_reload(struct control_client *client, json_t *request)
 	}
 }
 
-static void handle_leases(struct control_client *client, json_t *request)
-{
-	json_t *status = client->control->host->status(client->control->context);
-	json_t *leases = json_object_get(status, "leases");
-
-	(void)request;
-	client_answer(client, json_pack("{s:b, s:O}", "ok", 1, "leases", leases));
-	json_decref(status);
-}
-
 static const struct {
 	const char *name;
 	void (*handle)(struct control_client *client, json_t *request);
@@ -158,6 +149,7 @@ static const struct {
 	{"kill", handle_kill},
 	{"reload", handle_reload},
 	{"leases", handle_leases},
+	{"release", handle_release},
 };
 
 void client_handle(struct control_client *client, const char *line, size_t length)
@@ -176,6 +168,6 @@ void client_handle(struct control_client *client, const char *line, size_t lengt
 			json_decref(request);
 			return;
 		}
-	client_refuse(client, "\"request\" is not one of status, sessions, show, probe, kill, reload, leases");
+	client_refuse(client, "\"request\" is not one of status, sessions, show, probe, kill, reload, leases, release");
 	json_decref(request);
 }

@@ -1,5 +1,7 @@
 #include "steward/lease/database.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -74,6 +76,7 @@ void database_close(struct database *database)
 	sqlite3_finalize(database->put);
 	sqlite3_finalize(database->remove);
 	sqlite3_finalize(database->fence);
+	history_close(&database->history);
 	sqlite3_close(database->handle);
 	database->handle = NULL;
 	database->put = database->remove = database->fence = NULL;
@@ -87,6 +90,18 @@ static void reserve(struct database *database)
 	sqlite3_file_control(database->handle, "main", SQLITE_FCNTL_CHUNK_SIZE, &growth);
 	run(database, "PRAGMA wal_checkpoint(TRUNCATE)"); /* what does not fit now stays in the log */
 }
+
+/* Each from that schema to the next. What was written by an older one stays as it is: record.c reads it. */
+static const char *const upgrades[DATABASE_SCHEMA] = {
+	"BEGIN IMMEDIATE;"
+	"CREATE TABLE lease (fence INTEGER PRIMARY KEY, record TEXT NOT NULL);"
+	"CREATE TABLE fence (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL);"
+	"INSERT INTO fence VALUES (1, 0);"
+	"PRAGMA user_version=1;"
+	"COMMIT",
+	"BEGIN IMMEDIATE;" HISTORY_SCHEMA "PRAGMA user_version=2;"
+	"COMMIT",
+};
 
 /* locking_mode comes before the first access: SQLite then holds the lock until it closes, which keeps a second steward out, and
  * needs no shared memory file, whose mapping raises SIGBUS when the disk is full. */
@@ -129,21 +144,17 @@ static int open_once(struct database *database)
 		return -EUCLEAN;
 	}
 
-	if (schema < DATABASE_SCHEMA &&
-		(code = run(database, "BEGIN IMMEDIATE;"
-				      "CREATE TABLE lease (fence INTEGER PRIMARY KEY, record TEXT NOT NULL);"
-				      "CREATE TABLE fence (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL);"
-				      "INSERT INTO fence VALUES (1, 0);"
-				      "PRAGMA user_version=1;"
-				      "COMMIT")))
-		return failed(database, code);
+	for (; schema < DATABASE_SCHEMA; schema++)
+		if ((code = run(database, upgrades[schema])))
+			return failed(database, code);
 	if ((code = sqlite3_prepare_v3(database->handle, "INSERT OR REPLACE INTO lease VALUES (?1, ?2)", -1,
 		     SQLITE_PREPARE_PERSISTENT, &database->put, NULL)) ||
 		(code = sqlite3_prepare_v3(database->handle, "DELETE FROM lease WHERE fence = ?1", -1, SQLITE_PREPARE_PERSISTENT,
 			 &database->remove, NULL)) ||
 		(code = sqlite3_prepare_v3(database->handle,
 			 "INSERT OR REPLACE INTO fence SELECT 1, max(ifnull(max(last), 0), ?1) FROM fence", -1,
-			 SQLITE_PREPARE_PERSISTENT, &database->fence, NULL)))
+			 SQLITE_PREPARE_PERSISTENT, &database->fence, NULL)) ||
+		(code = history_open(&database->history, database->handle)))
 		return failed(database, code) == -EIO ? -EUCLEAN : error_of(code); /* SQLITE_ERROR: these are not our tables */
 	reserve(database);
 	return 0;
@@ -210,11 +221,20 @@ static int apply(struct database *database, const struct database_row *row)
 	return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-static int apply_all(struct database *database, const struct database_row *rows, size_t count, uint64_t last_fence)
+static int apply_all(
+	struct database *database, const struct database_row *rows, size_t count, uint64_t last_fence, bool with_history)
 {
+	bool added = false;
 	int code = run(database, "BEGIN IMMEDIATE");
-	for (size_t i = 0; !code && i < count; i++)
+	for (size_t i = 0; !code && i < count; i++) {
 		code = apply(database, &rows[i]);
+		if (!code && rows[i].ended && with_history) {
+			code = history_add(&database->history, rows[i].ended);
+			added = true;
+		}
+	}
+	if (!code && added)
+		code = history_prune(&database->history, clock_real_us());
 	if (!code) {
 		sqlite3_bind_int64(database->fence, 1, (sqlite3_int64)last_fence);
 		code = sqlite3_step(database->fence);
@@ -224,12 +244,13 @@ static int apply_all(struct database *database, const struct database_row *rows,
 	return code ? code : run(database, "COMMIT");
 }
 
-static int commit_once(struct database *database, const struct database_row *rows, size_t count, uint64_t last_fence)
+static int commit_once(
+	struct database *database, const struct database_row *rows, size_t count, uint64_t last_fence, bool with_history)
 {
 	int r;
 	if (!database->handle && (r = database_open(database)))
 		return r;
-	int code = apply_all(database, rows, count, last_fence);
+	int code = apply_all(database, rows, count, last_fence, with_history);
 	if (!code)
 		return 0;
 	r = failed(database, code);
@@ -243,9 +264,18 @@ static int commit_once(struct database *database, const struct database_row *row
 
 int database_commit(struct database *database, const struct database_row *rows, size_t count, uint64_t last_fence)
 {
-	int r = commit_once(database, rows, count, last_fence);
+	int r = commit_once(database, rows, count, last_fence, true);
 	/* Closing it has moved the log into the main file: perhaps there is room for a new one. */
-	return r == -ENOSPC ? commit_once(database, rows, count, last_fence) : r;
+	if (r == -ENOSPC)
+		r = commit_once(database, rows, count, last_fence, true);
+	return r == -ENOSPC ? commit_once(database, rows, count, last_fence, false) : r;
+}
+
+int database_history(struct database *database, const struct lease_query *query, char ***ret_texts, size_t *ret_count)
+{
+	if (!database->handle)
+		return -EIO; /* the last commit failed, and the next try opens it again */
+	return error_of(history_read(&database->history, query, ret_texts, ret_count));
 }
 
 int database_load(struct database *database, uint64_t *ret_last_fence,

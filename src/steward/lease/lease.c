@@ -1,5 +1,7 @@
 #include "steward/lease/set.h"
 
+#include "base/clock.h"
+#include "steward/lease/ended.h"
 #include "steward/log/log.h"
 
 #include <assert.h>
@@ -27,9 +29,14 @@ void lease_move(struct lease *lease, enum lease_event event)
 			life_event_word(event), life_state_word(lease->record.state));
 		return;
 	}
-	lease->record.state = to;
+	struct lease_record *record = &lease->record;
+	record->state = to;
 	if (to == LEASE_UNKNOWN)
-		lease->record.unknown = true;
+		record->unknown = true;
+	bool held = to == LEASE_HELD || to == LEASE_UNKNOWN;
+	uint64_t *when = held ? &record->acquired_us : &record->ended_us;
+	if ((held || event == LEASE_EVENT_OVER || event == LEASE_EVENT_NOTHING_TO_GIVE) && !*when)
+		*when = clock_real_us();
 }
 
 /* The row is on disk and says that this may happen. */
@@ -50,7 +57,6 @@ void *lease_must(void *memory)
 
 void lease_save(struct lease *lease)
 {
-	lease->record.fence = lease->item.fence;
 	store_write(lease->leases->store, &lease->item, lease_must(lease_record_encode(&lease->record)));
 }
 
@@ -183,7 +189,9 @@ void lease_leave(struct lease *lease, enum lease_event event)
 		return;
 	}
 	lease_set_phase(lease, PHASE_LEAVING);
-	store_write(lease->leases->store, &lease->item, NULL);
+	/* What was never held was nobody's. */
+	bool held = event == LEASE_EVENT_RELEASED || event == LEASE_EVENT_NOTHING_TO_GIVE;
+	store_remove(lease->leases->store, &lease->item, held ? lease_must(ended_new(&lease->record, clock_real_us())) : NULL);
 }
 
 void lease_on_hook_line(void *context, const char *line)
@@ -280,6 +288,7 @@ static void note_end(struct lease *lease, const struct session_record *record, b
 	memcpy(ended.service, lease->record.session.service, sizeof ended.service);
 	lease->record.session = ended;
 	lease->record.ended = true;
+	lease->record.ended_us = clock_real_us();
 	lease->record.recovered = recovered;
 }
 

@@ -302,7 +302,7 @@ void leases_acquire(
 	lease->record.session.id = key->id;
 	lease->record.session.reason = (struct reason){0};
 	snprintf(lease->record.session.service, sizeof lease->record.session.service, "%s", service);
-	lease->item.fence = store_next_fence(leases->store);
+	lease->record.fence = lease->item.fence = store_next_fence(leases->store);
 	lease->record.session.fence = lease->item.fence;
 	if (predecessor)
 		lease_wait(lease, predecessor);
@@ -355,36 +355,4 @@ void leases_free(struct leases *leases)
 	service_lines_fini(&leases->lines);
 	uv_close((uv_handle_t *)&leases->answer_timer, on_handle_closed);
 	leftover_groups_close(&leases->leftover, on_handle_closed);
-}
-
-struct lease_counts leases_counts(const struct leases *leases)
-{
-	struct lease_counts counts = {0};
-	for (const struct lease *lease = leases->all; lease; lease = lease->next) {
-		switch (lease->phase) {
-		case PHASE_BEHIND:
-		case PHASE_QUEUED:
-		case PHASE_OPENING:
-		case PHASE_ACQUIRING:
-		case PHASE_CONFIRMING:
-			counts.acquiring++;
-			break;
-		case PHASE_HELD:
-			counts.held++;
-			break;
-		case PHASE_LOADED:
-		case PHASE_ENDING:
-		case PHASE_TURN:
-		case PHASE_STARTING:
-		case PHASE_RELEASING:
-		case PHASE_BACKOFF:
-			counts.releasing++;
-			counts.failed += lease->record.state == LEASE_FAILED;
-			break;
-		case PHASE_LEAVING:
-		case PHASE_GONE:
-			break;
-		}
-	}
-	return counts;
 }

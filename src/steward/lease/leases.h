@@ -12,6 +12,7 @@
 #include "wire/ledger.h"
 #include "wire/message.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -83,6 +84,26 @@ struct lease_counts {
 };
 enum { LEASE_FAILED_AFTER = 10 };
 struct lease_counts leases_counts(const struct leases *leases);
+
+/* Which leases are asked for. */
+struct lease_query {
+	char service[SERVICE_NAME_SIZE]; /* "": any */
+	char client[ENDPOINT_TEXT];      /* its address alone, as endpoint_format_host makes it; "": any */
+	uint32_t most;                   /* of the history */
+};
+
+/* A part of those that there are, each as a new reference (NULL: out of memory); false: that was all. *cursor begins at 0. What
+ * comes or goes between two calls may be left out, but none comes twice. */
+bool leases_walk(const struct leases *leases, const struct lease_query *query, uint32_t *cursor,
+	void (*visit)(void *context, json_t *lease), void *context);
+
+/* Those that are gone: as store_ask. */
+struct store_question;
+void leases_ask_history(struct leases *leases, struct store_question *question);
+
+/* Tries now to release what failed to be. 0; -ENOENT: there is no such lease; -EBUSY: its session lives; -EALREADY: that is under
+ * way; -ESHUTDOWN. */
+int leases_release_now(struct leases *leases, uint64_t fence);
 
 /* The text of a lease's id: its fence in hexadecimal. */
 void lease_format(uint64_t fence, char text[24]);

@@ -214,14 +214,15 @@ static void hook_decode(struct process_group *ret, const json_t *object)
 
 char *lease_record_encode(const struct lease_record *record)
 {
-	json_t *object = json_pack("{si so sI sI sI so so ss sb sb sb so so so so sI}", "version", RECORD_VERSION, "tree",
-		word_encode(record->tree), "relay", (json_int_t)record->key.relay, "incarnation",
+	json_t *object = json_pack("{si so sI sI sI so so ss sb sb sb so so so so sI so so so}", "version", RECORD_VERSION,
+		"tree", word_encode(record->tree), "relay", (json_int_t)record->key.relay, "incarnation",
 		(json_int_t)record->key.incarnation, "slot", (json_int_t)record->key.slot, "service",
 		bytes_encode(record->session.service), "session", session_encode(&record->session), "state",
 		life_state_word(record->state), "unknown", (int)record->unknown, "ended", (int)record->ended, "recovered",
 		(int)record->recovered, "release", release_encode(&record->release), "hook", hook_encode(&record->hook),
 		"variables", list_encode(record->variables), "route", endpoint_encode(&record->route), "attempts",
-		(json_int_t)record->attempts);
+		(json_int_t)record->attempts, "acquired_us", word_encode(record->acquired_us), "ended_us",
+		word_encode(record->ended_us), "why", record->why ? bytes_encode(record->why) : json_null());
 	if (!object)
 		return NULL;
 	char *text = json_dumps(object, JSON_COMPACT);
@@ -269,6 +270,9 @@ static int decode(struct lease_record *record, const json_t *object)
 	record->ended = json_is_true(json_object_get(object, "ended"));
 	record->recovered = json_is_true(json_object_get(object, "recovered"));
 	record->attempts = (uint32_t)number(object, "attempts");
+	record->acquired_us = word_decode(object, "acquired_us");
+	record->ended_us = word_decode(object, "ended_us");
+	record->why = bytes_decode(json_object_get(object, "why"));
 	session_decode(&record->session, json_object_get(object, "session"));
 	record->key.id = record->session.id;
 	endpoint_decode(&record->route, json_object_get(object, "route"));
@@ -302,5 +306,7 @@ void lease_record_fini(struct lease_record *record)
 {
 	hook_order_fini(&record->release);
 	string_list_free(record->variables);
+	free(record->why);
 	record->variables = NULL;
+	record->why = NULL;
 }

@@ -16,10 +16,12 @@ struct lease_record {
 	bool ended;     /* session says how */
 	bool recovered; /* nobody told of the end */
 	struct hook_order release;
-	struct process_group hook; /* of the hook that may be running; pid 0: none */
-	char **variables;          /* "KEY=VALUE" that acquire printed, or NULL */
-	struct endpoint route;     /* that acquire named, or AF_UNSPEC */
-	uint32_t attempts;         /* releases begun */
+	struct process_group hook;      /* of the hook that may be running; pid 0: none */
+	char **variables;               /* "KEY=VALUE" that acquire printed, or NULL */
+	struct endpoint route;          /* that acquire named, or AF_UNSPEC */
+	uint32_t attempts;              /* releases begun */
+	uint64_t acquired_us, ended_us; /* when it was, and when that its session is over was heard; real time, 0: not yet */
+	char *why;                      /* the last release failed, or NULL */
 };
 
 /* As JSON text, malloc(3)ed; NULL: out of memory. */

@@ -92,7 +92,8 @@ static void put_back(void *visitor, const struct session_key *key, const struct 
 	lease->record.session = slot->record;
 	memcpy(lease->record.session.service, service, sizeof service);
 	lease->record.route = slot->route;
-	lease->item.fence = fence;
+	lease->record.acquired_us = slot->record.started_us; /* within its acquire's time */
+	lease->record.fence = lease->item.fence = fence;
 	log_session_line(LOG_WARNING, service, key->id, "its lease %" PRIx64 " was lost with the store and is put back", fence);
 	lease_move(lease, LEASE_EVENT_PUT_BACK);
 	lease_hold(lease);

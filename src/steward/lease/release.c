@@ -51,6 +51,12 @@ static void back_off(struct lease *lease)
 	uv_timer_start(&lease->timer, on_backoff_over, delay_ms, 0);
 }
 
+static void set_why(struct lease *lease, const char *why)
+{
+	free(lease->record.why);
+	lease->record.why = lease_must(strdup(why));
+}
+
 static void on_release_end(void *context, const struct hook_result *result)
 {
 	struct lease *lease = context;
@@ -62,6 +68,7 @@ static void on_release_end(void *context, const struct hook_result *result)
 	}
 	char text[512];
 	lease_describe(text, sizeof text, lease, HOOK_RELEASE, result);
+	set_why(lease, text);
 	LEASE_LOG(lease, LOG_ERR, "release hook %s (attempt %" PRIu32 "); it will be tried again", text, lease->record.attempts);
 	back_off(lease);
 }
@@ -75,6 +82,7 @@ void lease_release_turn(struct lease *lease)
 	if (r) {
 		LEASE_LOG(lease, LOG_ERR, "release hook could not be started: %s (attempt %" PRIu32 ")", strerror(-r),
 			lease->record.attempts);
+		set_why(lease, strerror(-r));
 		hook_line_leave(&lease->turn);
 		back_off(lease);
 		return;

@@ -39,6 +39,8 @@ struct store {
 	size_t count;
 	uint64_t batch_fence;
 	int result;
+
+	struct store_question *questions, *answering;
 };
 
 static void unqueue(struct store *store, struct store_item *item)
@@ -58,6 +60,21 @@ static void enqueue(struct store *store, struct store_item *item)
 	item->queued = true;
 }
 
+static void free_row(const struct database_row *row)
+{
+	free((void *)(uintptr_t)row->record);
+	free((void *)(uintptr_t)row->ended);
+}
+
+/* What was asked for last is asked for no more. */
+static void forget_wish(struct store_item *item)
+{
+	free(item->record);
+	free(item->ended);
+	item->record = NULL;
+	item->ended = NULL;
+}
+
 static void on_closed(uv_handle_t *handle)
 {
 	free(handle->data);
@@ -69,10 +86,30 @@ static void finish_close(struct store *store)
 	uv_close((uv_handle_t *)&store->timer, on_closed);
 }
 
+void store_question_free(struct store_question *question)
+{
+	for (size_t i = 0; i < question->count; i++)
+		free(question->texts[i]);
+	free(question->texts);
+	free(question);
+}
+
+static void answer(struct store_question *question)
+{
+	if (question->on_done)
+		question->on_done(question);
+	else
+		store_question_free(question);
+}
+
 static void on_work(uv_work_t *work)
 {
 	struct store *store = work->data;
-	store->result = database_commit(&store->database, store->rows, store->count, store->batch_fence);
+	if (store->count)
+		store->result = database_commit(&store->database, store->rows, store->count, store->batch_fence);
+	struct store_question *question = store->answering;
+	if (question)
+		question->error = database_history(&store->database, &question->query, &question->texts, &question->count);
 }
 
 static void start_batch(struct store *store);
@@ -89,9 +126,10 @@ static void batch_failed(struct store *store)
 		struct store_item *item = store->items[i];
 		item->busy = false;
 		if (item->queued) {
-			free((void *)(uintptr_t)store->rows[i].record);
+			free_row(&store->rows[i]);
 		} else {
 			item->record = (char *)(uintptr_t)store->rows[i].record;
+			item->ended = (struct ended *)(uintptr_t)store->rows[i].ended;
 			enqueue(store, item);
 		}
 	}
@@ -122,7 +160,7 @@ static void batch_done(struct store *store)
 	 * then. */
 	for (size_t i = 0; i < store->count; i++) {
 		struct store_item *item = store->items[i];
-		free((void *)(uintptr_t)store->rows[i].record);
+		free_row(&store->rows[i]);
 		item->busy = false;
 		item->durable = store->versions[i];
 		store->callbacks->on_durable(store->context, item);
@@ -135,9 +173,15 @@ static void on_worked(uv_work_t *work, int status)
 	store->working = false;
 	if (status == UV_ECANCELED)
 		store->result = -ECANCELED;
+	if (store->answering) {
+		if (status == UV_ECANCELED)
+			store->answering->error = -ECANCELED;
+		answer(store->answering);
+		store->answering = NULL;
+	}
 	if (store->closing) {
 		for (size_t i = 0; i < store->count; i++)
-			free((void *)(uintptr_t)store->rows[i].record);
+			free_row(&store->rows[i]);
 		finish_close(store);
 		return;
 	}
@@ -148,9 +192,9 @@ static void on_worked(uv_work_t *work, int status)
 			store->database.path, store->database.text, store->database.path);
 	}
 	store->working = true; /* what callbacks write waits for the end of this */
-	if (store->result)
+	if (store->count && store->result)
 		batch_failed(store);
-	else
+	else if (store->count)
 		batch_done(store);
 	if (lost)
 		store->callbacks->on_lost(store->context);
@@ -160,17 +204,22 @@ static void on_worked(uv_work_t *work, int status)
 
 static void start_batch(struct store *store)
 {
-	if (store->working || store->closing || !store->first || uv_is_active((uv_handle_t *)&store->timer))
+	bool rows = store->first && !uv_is_active((uv_handle_t *)&store->timer);
+	if (store->working || store->closing || (!rows && !store->questions))
 		return;
-	for (store->count = 0; store->first && store->count < BATCH_MAX; store->count++) {
+	for (store->count = 0; rows && store->first && store->count < BATCH_MAX; store->count++) {
 		struct store_item *item = store->first;
 		unqueue(store, item);
 		item->busy = true;
 		store->items[store->count] = item;
-		store->rows[store->count] = (struct database_row){item->fence, item->record};
+		store->rows[store->count] = (struct database_row){item->fence, item->record, item->ended};
 		store->versions[store->count] = item->asked;
 		item->record = NULL;
+		item->ended = NULL;
 	}
+	store->answering = store->questions;
+	if (store->answering)
+		store->questions = store->answering->next;
 	store->batch_fence = store->last_fence;
 	store->working = true;
 	uv_queue_work(store->loop, &store->work, on_work, on_worked);
@@ -236,14 +285,35 @@ uint64_t store_next_fence(struct store *store)
 	return store->last_fence;
 }
 
-void store_write(struct store *store, struct store_item *item, char *record)
+static void wish(struct store *store, struct store_item *item, char *record, struct ended *ended)
 {
 	item->asked++;
 	if (item->queued)
-		free(item->record);
+		forget_wish(item);
 	else
 		enqueue(store, item);
 	item->record = record;
+	item->ended = ended;
+	start_batch(store);
+}
+
+void store_write(struct store *store, struct store_item *item, char *record)
+{
+	wish(store, item, record, NULL);
+}
+
+void store_remove(struct store *store, struct store_item *item, struct ended *ended)
+{
+	wish(store, item, NULL, ended);
+}
+
+void store_ask(struct store *store, struct store_question *question)
+{
+	struct store_question **at = &store->questions;
+	while (*at)
+		at = &(*at)->next;
+	*at = question;
+	question->next = NULL;
 	start_batch(store);
 }
 
@@ -252,8 +322,7 @@ bool store_withdraw(struct store *store, struct store_item *item)
 	if (item->busy || item->durable || !item->queued)
 		return false;
 	unqueue(store, item);
-	free(item->record);
-	item->record = NULL;
+	forget_wish(item);
 	return true;
 }
 
@@ -273,8 +342,13 @@ void store_close(struct store *store)
 	while (store->first) {
 		struct store_item *item = store->first;
 		unqueue(store, item);
-		free(item->record);
-		item->record = NULL;
+		forget_wish(item);
+	}
+	while (store->questions) {
+		struct store_question *question = store->questions;
+		store->questions = question->next;
+		question->error = -ECANCELED;
+		answer(question);
 	}
 	uv_timer_stop(&store->timer);
 	if (!store->working)

@@ -6,6 +6,7 @@
  * Owner: struct leases. Ends by store_close, which lets a commit under way end first and then frees. */
 #ifndef STEWARD_LEASE_STORE_H
 #define STEWARD_LEASE_STORE_H
+#include "steward/lease/history.h"
 #include "wire/message.h"
 
 #include <stdbool.h>
@@ -21,6 +22,7 @@ struct store_item {
 	uint64_t asked, durable; /* count of writes asked for; the last of them that is on disk */
 	/* private to store.c */
 	char *record;
+	struct ended *ended;
 	bool queued, busy;
 	struct store_item *next, *previous;
 };
@@ -46,6 +48,23 @@ uint64_t store_next_fence(struct store *store);
 
 /* The row shall be `record` (malloc(3)ed, taken), or shall not be (NULL). Replaces what was asked for and is not written yet. */
 void store_write(struct store *store, struct store_item *item, char *record);
+
+/* The row shall not be, and what it was goes into the history (taken; NULL: it does not). */
+void store_remove(struct store *store, struct store_item *item, struct ended *ended);
+
+/* A question to the history. Its asker's until on_done, which comes once, from the loop, and makes it the asker's again; an asker
+ * that goes away sets on_done to NULL and lets the store free it. */
+struct store_question {
+	struct lease_query query;
+	void (*on_done)(struct store_question *question);
+	void *context;
+	int error; /* 0 or -errno */
+	char **texts;
+	size_t count;
+	struct store_question *next; /* private to store.c */
+};
+void store_ask(struct store *store, struct store_question *question); /* malloc(3)ed */
+void store_question_free(struct store_question *question);
 
 /* Takes back what is asked for and not under way. True: nothing of the item was ever written, or will be. */
 bool store_withdraw(struct store *store, struct store_item *item);
