@@ -329,6 +329,27 @@ static void history(void **state)
 	close_store();
 }
 
+/* What keeps the history from being written keeps no lease from its end. */
+static void history_gives_way(void **state)
+{
+	(void)state;
+	open_store();
+	struct store_item item = {.fence = 5};
+	store_write(store, &item, strdup("row"));
+	settle(&item);
+	close_store();
+	database_run("CREATE TRIGGER full BEFORE INSERT ON ended BEGIN SELECT RAISE(ABORT, 'no'); END");
+	open_store();
+	store_remove(store, &item, ended("odd", 1, clock_real_us()));
+	settle(&item);
+	assert_int_equal(store_error(store), 0);
+	assert_int_equal(ask("", "", 1), 0);
+	close_store();
+	open_store();
+	assert_int_equal(rows, 0);
+	close_store();
+}
+
 static void only_one(void **state)
 {
 	(void)state;
@@ -484,6 +505,7 @@ int main(int argc, char **argv)
 		TEST(newer),
 		TEST(older),
 		TEST(history),
+		TEST(history_gives_way),
 		TEST(only_one),
 		TEST(no_directory),
 		TEST(no_space),

@@ -268,7 +268,7 @@ int database_commit(struct database *database, const struct database_row *rows, 
 	/* Closing it has moved the log into the main file: perhaps there is room for a new one. */
 	if (r == -ENOSPC)
 		r = commit_once(database, rows, count, last_fence, true);
-	return r == -ENOSPC ? commit_once(database, rows, count, last_fence, false) : r;
+	return r == -ENOSPC || r == -EIO ? commit_once(database, rows, count, last_fence, false) : r;
 }
 
 int database_history(struct database *database, const struct lease_query *query, char ***ret_texts, size_t *ret_count)

@@ -32,8 +32,8 @@ struct database_row {
 int database_open(struct database *database);
 void database_close(struct database *database);
 
-/* All rows in one transaction, durable when this returns 0; else none of them: -errno and text. Where the disk has no room for
- * both, the history gives way. */
+/* All rows in one transaction, durable when this returns 0; else none of them: -errno and text. Where they cannot be
+ * written together, the history gives way to the leases. */
 int database_commit(struct database *database, const struct database_row *rows, size_t count, uint64_t last_fence);
 
 int database_load(struct database *database, uint64_t *ret_last_fence,
