@@ -234,6 +234,8 @@ static void on_tick(uv_timer_t *timer)
 	}
 	if (s->roster.started)
 		roster_tick(&s->roster);
+	if (s->leases && s->phase >= PHASE_PREPARING)
+		leases_check(s->leases);
 	steward_change_step(s);
 	steward_stop_step(s);
 	if (s->phase >= PHASE_STOPPING && uv_timer_get_repeat(timer) != TICK_STOPPING_MS)

@@ -390,6 +390,24 @@ static void died_in_acquire(void **state)
 	fixture_close(&f);
 }
 
+/* Its slot was overwritten, or freed without a word: nobody will ever say that the session is over. */
+static void forgotten(void **state)
+{
+	(void)state;
+	start(TAKE, GIVE);
+	acquire(1);
+	acquire(2);
+	f.slot[1].state = SLOT_FREE;
+	for (int i = 0; i < LEASE_CHECK_CALLS; i++)
+		leases_check(f.leases);
+	fixture_until(&f, counts().held == 1 && !counts().releasing);
+	assert_int_equal(fixture_count(&f, "yes recovered=1 attempt=1 reason=system.lost"), 1);
+	end(2);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "give"), 2);
+	fixture_close(&f);
+}
+
 static void store_lost(void **state)
 {
 	(void)state;
@@ -462,6 +480,7 @@ int main(void)
 		cmocka_unit_test(stop),
 		cmocka_unit_test(successor_holds_on),
 		cmocka_unit_test(died_in_acquire),
+		cmocka_unit_test(forgotten),
 		cmocka_unit_test(store_lost),
 		cmocka_unit_test(disk_full),
 	};

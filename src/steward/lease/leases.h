@@ -53,6 +53,12 @@ typedef void (*lease_each_live)(
 void leases_recover(struct leases *leases, bool (*lives)(void *context, const struct session_key *key, struct slot *ret),
 	lease_each_live each_live, void (*on_done)(void *context));
 
+/* Now and then, after on_done of leases_recover: looks at a part of the leases, and after LEASE_CHECK_CALLS calls at all. What is
+ * held by no session that stands in a ledger is released with TCPWARDEN_RECOVERED=1. A relay that keeps its word tells each end,
+ * and so does its successor; this is for the ledger that was damaged, by a fault of ours or by whoever took the relay. */
+enum { LEASE_CHECK_CALLS = 32 };
+void leases_check(struct leases *leases);
+
 /* The config in force; kept by reference until the next call. Running leases keep the release command they were acquired
  * under. */
 void leases_configure(struct leases *leases, const struct config *config);

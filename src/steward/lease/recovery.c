@@ -112,6 +112,28 @@ static void on_groups_gone(struct leftover_groups *leftover)
 	leases->on_recovered(leases->context);
 }
 
+/* No relay said that it is over, and none will: what stood for it in a ledger was overwritten, or freed without a word. */
+static void end_forgotten(struct lease *lease)
+{
+	struct session_record record = lease->record.session;
+	LEASE_LOG(lease, LOG_ERR, "it stands in no ledger any more, and nobody said that it is over: its lease is given back");
+	record.reason = (struct reason){.who = WHO_SYSTEM, .how = HOW_LOST};
+	lease_end(lease, &record, true);
+}
+
+void leases_check(struct leases *leases)
+{
+	struct slot slot;
+	for (unsigned i = 0; i < LEASE_BUCKETS / LEASE_CHECK_CALLS; i++) {
+		struct lease *lease = leases->bucket[leases->check_next];
+		leases->check_next = (leases->check_next + 1) % LEASE_BUCKETS;
+		for (; lease; lease = lease->next_in_bucket) /* ending one waits for the store first, so it stays in its place */
+			if (lease->phase == PHASE_HELD && lease->record.tree == leases->tree &&
+				!leases->lives(leases->context, &lease->record.key, &slot))
+				end_forgotten(lease);
+	}
+}
+
 void leases_recover(struct leases *leases, bool (*lives)(void *context, const struct session_key *key, struct slot *ret),
 	lease_each_live each_live, void (*on_done)(void *context))
 {

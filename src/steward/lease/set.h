@@ -19,6 +19,7 @@ struct leases {
 	struct store *store;
 	struct lease *all;
 	struct lease *bucket[LEASE_BUCKETS];
+	uint32_t check_next; /* bucket that leases_check looks at next */
 	struct service_lines lines;
 	struct answers answers;
 	uv_timer_t answer_timer;
