@@ -191,18 +191,20 @@ class Daemon:
         assert status == self.exit_status, f"exit status {status}, not {self.exit_status}\n{self.log_tail()}"
         self.ended = True
 
-    def cut_power(self):
-        """All its processes die at once: stopped first, so that none sees another one's death and acts on it."""
+    def cut_power(self, hooks=True):
+        """All its processes die at once: stopped first, so that none sees another one's death and acts on it. hooks: theirs, too."""
+        def victims():
+            return [p for p in self.tree() if hooks or p.pid == self.popen.pid or p.title.startswith("tcpwarden: ")]
         sent = set()
         # One that waits in vfork(2) for a child that was stopped stays in D, and does nothing more, either.
-        while left := [p for p in self.tree() if p.state != "T" and not (p.state == "D" and p in sent)]:
+        while left := [p for p in victims() if p.state != "T" and not (p.state == "D" and p in sent)]:
             for p in left:
                 p.kill(signal.SIGSTOP)
                 sent.add(p)
-        for p in self.tree():
+        for p in victims():
             p.kill()
         self.popen.wait()
-        wait_for(lambda: not self.tree(), "the end of all processes")
+        wait_for(lambda: not victims(), "the end of all processes")
 
     def end_by_force(self):
         """For tests that failed."""

@@ -4,6 +4,7 @@ EXTRA_DIST += \
 	tests/system/chaos.py \
 	tests/system/checks.py \
 	tests/system/conftest.py \
+	tests/system/crowd.py \
 	tests/system/daemon.py \
 	tests/system/dead.py \
 	tests/system/differences.py \
@@ -18,6 +19,7 @@ EXTRA_DIST += \
 	tests/system/nft.py \
 	tests/system/peers.py \
 	tests/system/process.py \
+	tests/system/resource_journal.py \
 	tests/system/settings.py \
 	tests/system/slow.py \
 	tests/system/stage.py \
@@ -36,6 +38,7 @@ EXTRA_DIST += \
 	tests/system/test_exactly_once.py \
 	tests/system/test_hook_abuse.py \
 	tests/system/test_hooks.py \
+	tests/system/test_kill_anything.py \
 	tests/system/test_kill_holder.py \
 	tests/system/test_kill_relay.py \
 	tests/system/test_kill_steward.py \
