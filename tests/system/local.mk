@@ -36,6 +36,7 @@ EXTRA_DIST += \
 	tests/system/test_ended_by_us.py \
 	tests/system/test_ends.py \
 	tests/system/test_exactly_once.py \
+	tests/system/test_examples.py \
 	tests/system/test_hook_abuse.py \
 	tests/system/test_hooks.py \
 	tests/system/test_kill_anything.py \
