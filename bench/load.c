@@ -8,7 +8,9 @@
  * A client prints the seconds that it took. These two hold their connections until SIGTERM:
  *   load hold PORT COUNT PACE_MS        so many, with 64 bytes there and back on each, once (0) or every so often
  *   load stall PORT COUNT BYTES         so many that each ask for a download and read none of it
- * They print "ready" when all are open, and at the end how many messages a second were answered since. */
+ * They print "ready" when all are open, and at the end how many messages a second were answered since.
+ * A PORT may be ADDRESS:PORT, of IPv4. And what a server does that starts programs itself:
+ *   load spawn PROGRAM DESCRIPTORS COUNT  so many runs by fork and exec, some at a time, with so many sockets open */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -20,10 +22,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE = 64, CHUNK = 256 << 10, EVENTS = 256, LOOK_MS = 100, OPEN_US = 500 };
+enum { MESSAGE = 64, CHUNK = 256 << 10, EVENTS = 256, LOOK_MS = 100, OPEN_US = 500, SPAWNS = 32 };
 
 struct conn {
 	int fd;
@@ -43,9 +46,16 @@ static void fail(const char *what)
 
 static struct sockaddr_in address(const char *port)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+	const char *colon = strchr(port, ':');
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(colon ? colon + 1 : port))};
+	char host[INET_ADDRSTRLEN] = "127.0.0.1";
 
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (colon && (size_t)(colon - port) < sizeof host) {
+		memcpy(host, port, (size_t)(colon - port));
+		host[colon - port] = '\0';
+	}
+	if (inet_pton(AF_INET, host, &a.sin_addr) != 1)
+		fail(port);
 	return a;
 }
 
@@ -282,6 +292,29 @@ static void stall(const char *port, uint64_t count, uint64_t bytes)
 	puts("0");
 }
 
+static void spawn(const char *program, uint64_t descriptors, uint64_t count)
+{
+	char *words[] = {(char *)(uintptr_t)program, NULL}, *none[] = {NULL};
+	uint64_t begun = 0;
+
+	for (uint64_t i = 0; i < descriptors; i++)
+		if (socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) < 0)
+			fail("socket");
+	for (uint64_t ended = 0; ended < count; ended++) {
+		for (; begun < count && begun - ended < SPAWNS; begun++) {
+			pid_t pid = fork();
+
+			if (pid < 0)
+				fail("fork");
+			if (pid == 0) {
+				execve(program, words, none);
+				_exit(127);
+			}
+		}
+		wait(NULL);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	double began = now_s();
@@ -291,7 +324,9 @@ int main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "backend") == 0)
 		backend(argv[2]);
 	if (argc != 5) {
-		fputs("usage: load backend PORT | load requests|bulk|connections|hold|stall PORT PARALLEL COUNT\n", stderr);
+		fputs("usage: load backend PORT | load requests|bulk|connections|hold|stall PORT PARALLEL COUNT |\n"
+		      "       load spawn PROGRAM DESCRIPTORS COUNT\n",
+			stderr);
 		return 2;
 	}
 	parallel = strtoull(argv[3], NULL, 10);
@@ -304,7 +339,9 @@ int main(int argc, char **argv)
 		stall(argv[2], parallel, count);
 		return 0;
 	}
-	if (strcmp(argv[1], "bulk") == 0)
+	if (strcmp(argv[1], "spawn") == 0)
+		spawn(argv[2], parallel, count);
+	else if (strcmp(argv[1], "bulk") == 0)
 		client(argv[2], parallel, parallel, count / parallel, false);
 	else
 		client(argv[2], parallel, count, 0, strcmp(argv[1], "connections") == 0);

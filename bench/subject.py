@@ -49,14 +49,31 @@ def build_load(directory):
     return load
 
 
-def start_tcpwarden(directory, port, backend, settings="", environment=None):
-    """(process, its relays, all its processes); settings: more of the service's."""
+def processor_s(pids):
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def start_with_config(directory, text, port, environment=None):
+    """The supervisor's process, when that port is open."""
     config = os.path.join(directory, "tcpwarden.conf")
     with open(config, "w") as f:
-        f.write(f'workers = 1;\nstate_directory = "{directory}/state";\ncontrol = {{ socket = "{directory}/control.sock"; }};\n'
-                f'services = ( {{ name = "bench"; listen = "127.0.0.1:{port}"; backends = "127.0.0.1:{backend}"; {settings} }} );\n')
+        f.write(text)
     environment = {**os.environ, "TCPWARDEN_LIBEXECDIR": f"{BUILD}/src/steward:{BUILD}/src/relay", **(environment or {})}
     process = subprocess.Popen([f"{BUILD}/src/supervisor/tcpwarden", "--config", config], env=environment,
                                stdout=subprocess.DEVNULL, stderr=open(os.path.join(directory, "log"), "w"))
     wait_open(port)
+    return process
+
+
+def start_tcpwarden(directory, port, backend, settings="", environment=None):
+    """(process, its relays, all its processes); settings: more of the service's."""
+    process = start_with_config(
+        directory, f'workers = 1;\nstate_directory = "{directory}/state";\ncontrol = {{ socket = "{directory}/control.sock"; }};\n'
+        f'services = ( {{ name = "bench"; listen = "127.0.0.1:{port}"; backends = "127.0.0.1:{backend}"; {settings} }} );\n',
+        port, environment)
     return process, [p for p in children(process.pid) if title(p) == "tcpw-relay"], children(process.pid)
