@@ -35,6 +35,7 @@ src_steward_liblease_a_SOURCES = \
 	src/steward/hook/answer.c src/steward/hook/answer.h \
 	src/steward/hook/child.c src/steward/hook/child.h \
 	src/steward/hook/environment.c src/steward/hook/environment.h \
+	src/steward/hook/gate.h \
 	src/steward/hook/hook.c src/steward/hook/hook.h \
 	src/steward/hook/leftover_groups.c src/steward/hook/leftover_groups.h \
 	src/steward/hook/line.c src/steward/hook/line.h \
@@ -87,6 +88,12 @@ src_steward_libsteward_a_SOURCES = \
 	src/steward/steward.c src/steward/steward.h \
 	src/steward/stop.c \
 	src/steward/upstream.c src/steward/upstream.h
+
+# Static where that can be: it is run twice for each session.
+pkglibexec_PROGRAMS += src/steward/gate
+src_steward_gate_SOURCES = src/steward/hook/gate.c src/steward/hook/gate.h
+src_steward_gate_LDADD = src/base/libbase.a
+src_steward_gate_LDFLAGS = $(GATE_LDFLAGS)
 
 pkglibexec_PROGRAMS += src/steward/steward
 src_steward_steward_SOURCES = src/steward/main.c

@@ -3,6 +3,7 @@
 #include "base/capability.h"
 #include "base/clock.h"
 #include "steward/log/log.h"
+#include "wire/programs.h"
 #include "wire/shared.h"
 
 #include <errno.h>
@@ -316,6 +317,11 @@ int steward_run(const char *config_path, bool resume)
 	}
 	for (int fd = INHERIT_SUPERVISOR; fd < STEWARD_INHERITED_END; fd++)
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
+	char gate[PATH_MAX], missing[512];
+	if ((r = programs_find(gate, "gate", missing))) { /* told now, not by the first client */
+		log_line(LOG_ERR, "%s", missing);
+		return r;
+	}
 	s.config_path = config_path;
 	s.resume = resume;
 	s.resumed_fd = -1;

@@ -11,7 +11,6 @@ src_supervisor_libsupervisor_a_SOURCES = \
 	src/supervisor/pair.c src/supervisor/pair.h \
 	src/supervisor/privilege.c src/supervisor/privilege.h \
 	src/supervisor/process.c src/supervisor/process.h \
-	src/supervisor/programs.c src/supervisor/programs.h \
 	src/supervisor/settings.c src/supervisor/settings.h \
 	src/supervisor/steward.c src/supervisor/steward.h \
 	src/supervisor/tree.c src/supervisor/tree.h \

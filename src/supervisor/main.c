@@ -1,7 +1,7 @@
 /* tcpwarden(8): the supervisor. It starts and watches the other roles, and hands --check and --explain to the steward's program,
  * which alone has the parser. */
 #include "supervisor/options.h"
-#include "supervisor/programs.h"
+#include "wire/programs.h"
 #include "supervisor/tree.h"
 #include "wire/say.h"
 

@@ -4,7 +4,7 @@
 #include "supervisor/capacity.h"
 #include "supervisor/lock.h"
 #include "supervisor/process.h"
-#include "supervisor/programs.h"
+#include "wire/programs.h"
 #include "supervisor/settings.h"
 #include "wire/census.h"
 #include "wire/say.h"

@@ -8,6 +8,7 @@ src_wire_libwire_a_SOURCES = \
 	src/wire/message.c src/wire/message.h \
 	src/wire/plan.c src/wire/plan.h \
 	src/wire/policy.h \
+	src/wire/programs.c src/wire/programs.h \
 	src/wire/reason.c src/wire/reason.h src/wire/reason_table.h \
 	src/wire/say.c src/wire/say.h \
 	src/wire/shared.c src/wire/shared.h

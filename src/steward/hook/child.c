@@ -1,23 +1,22 @@
 #include "steward/hook/child.h"
 
-#include "base/capability.h"
+#include "steward/hook/gate.h"
+#include "wire/programs.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Where the child keeps its own ends; all above are closed, and these two are closed by exec or before. */
-enum { CHILD_GATE = 3, CHILD_REPORT = 4, CHILD_FDS = 5 };
+enum { STACK_BYTES = 64 * 1024 };
 
 enum { OURS, THEIRS };
 struct child_pipes {
@@ -25,12 +24,16 @@ struct child_pipes {
 	int gate[2], report[2], out[2], err[2]; /* [OURS], [THEIRS] */
 };
 
-/* Everything that the child needs, made before fork: after it, in a process that had threads, only async-signal-safe calls may be
- * made. */
+static const struct child_pipes no_pipes = {-1, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+
+/* Everything that the child needs, made before it is: it shares our memory until it is the gate, and the thread that made it
+ * waits. */
 struct child_plan {
-	const struct hook_program *program;
 	struct child_pipes pipes;
-	char **candidates; /* files to try, NULL-terminated */
+	const char *gate;
+	char **words; /* of the gate */
+	char *const *environment;
+	int error; /* why it is not the gate */
 };
 
 static void list_free(char **list)
@@ -106,7 +109,7 @@ static int pipe_open(int pair[2])
 
 static int pipes_open(struct child_pipes *pipes)
 {
-	*pipes = (struct child_pipes){-1, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+	*pipes = no_pipes;
 	pipes->null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int r = pipes->null < 0 ? -errno : 0;
 	/* A socket, not a pipe: writing to it when the child is gone must not raise SIGPIPE. */
@@ -123,13 +126,6 @@ static int pipes_open(struct child_pipes *pipes)
 	return r;
 }
 
-static _Noreturn void not_run(int error)
-{
-	ssize_t n = write(CHILD_REPORT, &error, sizeof error);
-	(void)n;
-	_exit(127);
-}
-
 /* None of these may hang or fail but for our own bugs; dup2 of a number onto itself would keep close-on-exec, but ours are all
  * above 2. */
 static void take_descriptors(const struct child_pipes *pipes)
@@ -138,89 +134,85 @@ static void take_descriptors(const struct child_pipes *pipes)
 		dup2(pipes->err[THEIRS], STDERR_FILENO) < 0)
 		_exit(127);
 	/* Each may stand where the other has to go, so both are first moved out of the way. */
-	int gate = fcntl(pipes->gate[THEIRS], F_DUPFD_CLOEXEC, CHILD_FDS);
-	int report = fcntl(pipes->report[THEIRS], F_DUPFD_CLOEXEC, CHILD_FDS);
-	if (gate < 0 || report < 0 || dup3(gate, CHILD_GATE, O_CLOEXEC) < 0 || dup3(report, CHILD_REPORT, O_CLOEXEC) < 0)
+	int gate = fcntl(pipes->gate[THEIRS], F_DUPFD_CLOEXEC, GATE_FDS);
+	int report = fcntl(pipes->report[THEIRS], F_DUPFD_CLOEXEC, GATE_FDS);
+	if (gate < 0 || report < 0 || dup2(gate, GATE_IN) < 0 || dup2(report, GATE_REPORT) < 0)
 		_exit(127);
-	close_range(CHILD_FDS, ~0U, 0);
+	close_range(GATE_FDS, ~0U, 0);
 }
 
-/* By the system call itself: sigaction(3) does not reach the two signals that glibc keeps for its threads, which whoever started
- * us may have ignored. All zero is the kernel's struct for SIG_DFL. */
-static void take_default_signals(void)
+static int become_gate(void *argument)
 {
-	static const unsigned long by_default[8];
-	for (int signal = 1; signal < NSIG; signal++)
-		syscall(SYS_rt_sigaction, signal, by_default, NULL, NSIG / 8);
-	sigset_t none;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static _Noreturn void become(const struct child_plan *plan)
-{
-	const struct hook_program *program = plan->program;
+	struct child_plan *plan = argument;
 	take_descriptors(&plan->pipes);
 	setsid();
-	take_default_signals();
-
-	char byte;
-	ssize_t n;
-	do
-		n = read(CHILD_GATE, &byte, 1);
-	while (n < 0 && errno == EINTR);
-	if (n != 1)
-		_exit(127); /* whoever made us died, or thought better of it */
-	close(CHILD_GATE);
-
-	capability_keep_to_ourselves();
-	if (program->umask >= 0)
-		umask((mode_t)program->umask);
-	if (chdir(program->directory))
-		not_run(errno);
-
-	int error = ENOENT;
-	for (char **candidate = plan->candidates; *candidate; candidate++) {
-		execve(*candidate, program->command, program->environment);
-		if (errno != ENOENT && errno != ENOTDIR)
-			error = errno;
-		if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
-			break;
-	}
-	not_run(error);
+	execve(plan->gate, plan->words, plan->environment);
+	plan->error = errno;
+	_exit(127);
 }
 
-/* All signals are held back meanwhile: a handler of ours must not run in the child. */
-static pid_t fork_quietly(void)
+/* As vfork(2), on a stack of its own. All signals are held back meanwhile: a handler of ours must not run in the child. */
+static pid_t start_gate(struct child_plan *plan)
 {
+	static _Alignas(16) char stack[STACK_BYTES];
 	sigset_t all, before;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	pid_t pid = fork();
+	pid_t pid = clone(become_gate, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, plan);
 	int error = errno;
-	if (pid)
-		pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	errno = error;
 	return pid;
 }
 
-int hook_child_fork(struct hook_child *ret, const struct hook_program *program)
+static size_t length_of(char *const *list)
 {
-	struct child_plan plan = {.program = program, .candidates = find_candidates(program)};
-	if (!plan.candidates)
-		return -ENOMEM;
-	int r = pipes_open(&plan.pipes);
-	if (r) {
-		list_free(plan.candidates);
-		return r;
-	}
+	size_t n = 0;
+	while (list[n])
+		n++;
+	return n;
+}
 
-	pid_t pid = fork_quietly();
-	if (!pid)
-		become(&plan);
-	if (pid < 0)
+/* The words of the gate (gate.c), of which only the list is new. */
+static char **gate_words(const struct hook_program *program, char **candidates, char *mask)
+{
+	size_t files = length_of(candidates), words = length_of(program->command), at = 3;
+	char **list = calloc(at + files + 1 + words + 1, sizeof *list);
+	if (!list)
+		return NULL;
+	list[0] = (char *)(uintptr_t) "tcpwarden: hook";
+	list[1] = mask;
+	list[2] = (char *)(uintptr_t)program->directory;
+	memcpy(list + at, candidates, files * sizeof *list);
+	list[at + files] = (char *)(uintptr_t) "";
+	memcpy(list + at + files + 1, program->command, words * sizeof *list);
+	return list;
+}
+
+static const char *gate_path(void)
+{
+	static char path[PATH_MAX];
+	char error[512];
+	return *path || !programs_find(path, "gate", error) ? path : NULL;
+}
+
+int hook_child_start(struct hook_child *ret, const struct hook_program *program)
+{
+	char mask[16], **candidates = find_candidates(program);
+	struct child_plan plan = {.pipes = no_pipes, .gate = gate_path(), .environment = program->environment};
+	snprintf(mask, sizeof mask, "%d", program->umask);
+	plan.words = candidates ? gate_words(program, candidates, mask) : NULL;
+	int r = !plan.words ? -ENOMEM : !plan.gate ? -ENOENT : pipes_open(&plan.pipes);
+	pid_t pid = -1;
+	if (!r && (pid = start_gate(&plan)) < 0)
 		r = -errno;
-	list_free(plan.candidates);
+	list_free(candidates);
+	free(plan.words);
+	if (pid > 0 && plan.error) {
+		waitpid(pid, NULL, 0);
+		pid = -1;
+		r = -plan.error;
+	}
 	if (!r && (ret->pidfd = pidfd_open(pid, 0)) < 0)
 		r = -errno;
 	if (!r && (r = process_group_identify(&ret->group, pid)))

@@ -13,6 +13,6 @@ struct hook_child {
 };
 
 /* 0 or -errno. */
-int hook_child_fork(struct hook_child *ret, const struct hook_program *program);
+int hook_child_start(struct hook_child *ret, const struct hook_program *program);
 
 #endif

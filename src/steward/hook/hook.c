@@ -296,7 +296,7 @@ int hook_start(struct hook **ret, uv_loop_t *loop, const struct hook_program *pr
 	}
 
 	struct hook_child child;
-	int r = hook_child_fork(&child, program);
+	int r = hook_child_start(&child, program);
 	if (r) {
 		free(hook->output);
 		free(hook);

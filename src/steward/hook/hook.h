@@ -1,9 +1,9 @@
-/* A hook: one program that runs, from fork to the end of its process.
+/* A hook: one program that runs, from its start to the end of its process.
  *
  *   hook_start ─► at the gate ─ hook_open ─► running ─ exits ─────────────► on_end ─► hook_close
  *                                               └ too long: SIGTERM, SIGKILL, group gone ┘
  *
- * A child that was forked waits at a gate before it runs anything, so that its process can be recorded first; if we die before
+ * Its process waits at a gate (gate.c) before it runs anything, so that it can be recorded first; if we die before
  * that, the gate closes and the child ends. Its owner closes it: after on_end, or before (then nothing is told any more; a child
  * at the gate ends without having run, one that runs goes on alone). The end of a hook is the end of its process, whoever else
  * holds its pipes. */

@@ -1,4 +1,4 @@
-#include "supervisor/programs.h"
+#include "wire/programs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
