@@ -254,9 +254,15 @@ static struct ended *ended(const char *service, uint8_t host, uint64_t at_us)
 
 static struct store_question *answered;
 
+/* Who hears an answer may write, and ask again, at once. */
+static struct store_item *write_then;
+
 static void on_answer(struct store_question *question)
 {
 	answered = question;
+	if (write_then)
+		store_write(store, write_then, strdup("after"));
+	write_then = NULL;
 }
 
 /* What the history says: how many, and the first of them. */
@@ -319,6 +325,14 @@ static void history(void **state)
 	store_remove(store, &item, ended("odd", 1, now_us));
 	settle(&item);
 	assert_int_equal(ask("", "", UINT32_MAX), 1);
+
+	struct store_item before = {.fence = 6}, after = {.fence = 7};
+	store_write(store, &before, strdup("before"));
+	write_then = &after;
+	assert_int_equal(ask("", "", 1), 1);
+	settle(&before);
+	settle(&after);
+	assert_int_equal(before.durable + after.durable, 2);
 
 	/* An asker that goes away, and a question that is not answered before the end. */
 	for (int i = 0; i < 2; i++) {

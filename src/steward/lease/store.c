@@ -173,13 +173,13 @@ static void on_worked(uv_work_t *work, int status)
 	store->working = false;
 	if (status == UV_ECANCELED)
 		store->result = -ECANCELED;
-	if (store->answering) {
-		if (status == UV_ECANCELED)
-			store->answering->error = -ECANCELED;
-		answer(store->answering);
-		store->answering = NULL;
-	}
+	struct store_question *question = store->answering;
+	store->answering = NULL;
+	if (question && status == UV_ECANCELED)
+		question->error = -ECANCELED;
 	if (store->closing) {
+		if (question)
+			answer(question);
 		for (size_t i = 0; i < store->count; i++)
 			free_row(&store->rows[i]);
 		finish_close(store);
@@ -198,6 +198,8 @@ static void on_worked(uv_work_t *work, int status)
 		batch_done(store);
 	if (lost)
 		store->callbacks->on_lost(store->context);
+	if (question)
+		answer(question);
 	store->working = false;
 	start_batch(store);
 }
