@@ -1,7 +1,6 @@
 """A resource that keeps its own books: a script that takes and gives, refuses what is done twice or too late, and writes down each
-step in one write to a journal; who kills writes there, too, so that all has one order."""
+step in one write to a journal, with its parent, the steward that started it: there is one at a time."""
 import collections
-import contextlib
 import os
 
 # What a file's making finds there already was done before: noclobber makes it one step. A part is slow, a part refuses, and of what
@@ -10,7 +9,7 @@ SCRIPT = """#!/bin/sh
 # resource take | give
 cd '{directory}' || exit 1
 lease=$TCPWARDEN_LEASE
-say() {{ echo "$1 $lease $TCPWARDEN_FENCE $$" >>journal; }}
+say() {{ echo "$1 $lease $TCPWARDEN_FENCE $$ $PPID" >>journal; }}
 once() {{ true 2>/dev/null >"$1/$lease"; }}
 set -C
 case $1 in
@@ -27,7 +26,6 @@ give)
 esac
 """
 TAKES = {"taking", "taken", "taken-twice", "late", "refused"}
-STEWARD_DIES = ("steward", "supervisor", "tree", "power")
 DONE = ("given", "again")
 
 
@@ -35,6 +33,7 @@ class Resource:
     def __init__(self, directory):
         self.directory = directory
         self.path = os.path.join(directory, "resource")
+        self.reapers = {str(os.getpid())}  # who becomes the parent of a hook whose steward has died; a daemon's supervisor is one, too
         self._journal = os.path.join(directory, "journal")
         for each in ("", "taken", "given"):
             os.mkdir(os.path.join(directory, each))
@@ -48,37 +47,26 @@ class Resource:
     def config(self):
         return {"acquire": {"command": [self.path, "take"], "timeout": "60s"}, "release": {"command": [self.path, "give"], "timeout": "60s"}}
 
-    @contextlib.contextmanager
-    def killing(self, what, pid=0):
-        """Around a kill. What stands before its end may have been before the death, what stands after its beginning, after it."""
-        self._note("killing", what, pid)
-        yield
-        self._note("killed", what, pid)
-
-    def _note(self, phase, what, pid):
+    def note_kill(self, what, pid=0):
+        """Before it is done."""
         with open(self._journal, "a") as f:
-            f.write(f"{phase} {what} - {pid}\n")
+            f.write(f"killed {what} - {pid} -\n")
 
     def judge(self):
         """(counts, what is wrong in words). A thing that is not given back is wrong only when no lease is left."""
         with open(self._journal) as f:
             lines = [line.split() for line in f]
         counts, wrong = collections.Counter(), []
-        lives = collections.defaultdict(list)  # lease: [(line, phase, pid)]
+        lives = collections.defaultdict(list)  # lease: [(phase, pid, parent)]
         fences = {}
-        deaths, hooks_killed, held = [], set(), set()
-        for number, (phase, lease, fence, pid) in enumerate(lines):
-            if phase == "killing":
-                began = number
+        hooks_killed, held = set(), set()
+        for phase, lease, fence, pid, parent in lines:
+            if phase == "killed":
+                counts[f"killed {lease}"] += 1
                 if lease == "hook":
                     hooks_killed.add(pid)
                 continue
-            if phase == "killed":
-                counts[f"killed {lease}"] += 1
-                if lease in STEWARD_DIES:
-                    deaths.append((began, number))
-                continue
-            lives[lease].append((number, phase, pid))
+            lives[lease].append((phase, pid, parent))
             if fences.setdefault(lease, fence) != fence:
                 wrong.append(f"{lease}: two fences: {fence} and {fences[lease]}")
             if phase == "taken":
@@ -87,17 +75,16 @@ class Resource:
                 held.discard(lease)
             counts["most held"] = max(counts["most held"], len(held))
 
-        def unheard(run, until=len(lines)):
-            """Its end may not have been recorded: it was killed, or the steward that started it died."""
-            number, pid = run
-            return pid in hooks_killed or any(number < end and began < until for began, end in deaths)
+        def heard(first, second):
+            """Of two runs for a lease: whoever started the second was there when the first one ended."""
+            return first[0] not in hooks_killed and first[1] == second[1] and first[1] not in self.reapers
 
         for lease, steps in lives.items():
-            phases = [phase for _, phase, _ in steps]
-            story = ", ".join(f"{number} {phase} {pid}" for number, phase, pid in steps)
-            begun = {pid: number for number, phase, pid in steps if phase in ("taking", "giving")}
-            done = [(begun[pid], pid) for _, phase, pid in steps if phase in DONE]
-            refused = [(begun[pid], pid) for _, phase, pid in steps if phase == "refused"]
+            phases = [phase for phase, _, _ in steps]
+            story = ", ".join(" ".join(step) for step in steps)
+            done = [step[1:] for step in steps if step[0] in DONE]
+            refused = [step[1:] for step in steps if step[0] == "refused"]
+            giving = [step[1:] for step in steps if step[0] == "giving"]
             counts["leases"] += 1
             counts["taken"] += "taken" in phases
             counts["refused"] += "refused" in phases
@@ -108,12 +95,10 @@ class Resource:
                 wrong.append(f"{lease}: taken twice: {story}")
             if not done and not refused:
                 wrong.append(f"{lease}: never given back: {story}")
-            if refused and "giving" in phases and not unheard(refused[0]):
+            if refused and giving and heard(refused[0], giving[0]):
                 wrong.append(f"{lease}: given back though refused: {story}")
             if "giving" in phases and set(phases[phases.index("giving"):]) & TAKES:
                 wrong.append(f"{lease}: taken after it was given back: {story}")
-            if any(not unheard(run, until=later) for run, (later, _) in zip(done, done[1:])):
-                wrong.append(f"{lease}: given back twice, and nothing of ours had died: {story}")
-        if wrong:
-            wrong.append(f"deaths: {deaths}")
+            if any(heard(*two) for two in zip(done, done[1:])):
+                wrong.append(f"{lease}: given back twice, and who did it had not died: {story}")
         return counts, wrong

@@ -38,21 +38,43 @@ class Reaper:
         """False: what was to die is dead already, or there is none of it now."""
         what = self.random.choices(list(VICTIMS), VICTIMS.values())[0]
         if what in ("tree", "power"):
-            with self.resource.killing(what):
-                self.warden.cut_power(hooks=what == "power")
+            self.resource.note_kill(what)
+            self.warden.cut_power(hooks=what == "power")
         else:
             victim = self.hook() if what == "hook" else self.warden.role(what)
             if not victim:
                 return False
             self.warden.tree()  # none is lost from sight when the supervisor dies
-            with self.resource.killing(what.split()[0], victim.pid):
-                victim.kill()
-                wait_for(lambda: not victim.alive, f"the death of {what}")
+            self.resource.note_kill(what.split()[0], victim.pid)
+            victim.kill()
+            wait_for(lambda: not victim.alive, f"the death of {what}")
         if what in ("tree", "power", "supervisor"):
             self.warden.popen.wait()
             wait_for(lambda: not self.warden.roles(), lambda: f"the end of the tree: {self.warden.tree()}", 60)
             self.warden.start()
+            self.resource.reapers.add(str(self.warden.popen.pid))
         return True
+
+
+GOOD = "taking a 1 10 5", "taken a 1 10 5", "giving a 1 11 5", "given a 1 11 5"
+
+
+@pytest.mark.parametrize("lines, verdict", [
+    (GOOD, None),
+    (GOOD[:2], "never given back"),
+    ((*GOOD, "giving a 1 12 5", "again a 1 12 5"), "given back twice"),
+    ((*GOOD, "giving a 1 12 6", "again a 1 12 6"), None),  # by another steward
+    (("killed hook - 11 -", *GOOD, "giving a 1 12 5", "again a 1 12 5"), None),
+    ((*GOOD, "taken a 1 10 5"), "taken after"),
+    (("taking a 1 10 5", "refused a 1 10 5", *GOOD[2:]), "though refused"),
+    ((*GOOD, "giving a 2 12 6"), "two fences"),
+])
+def test_judge(scratch, lines, verdict):
+    resource = Resource(os.path.join(scratch, "resource"))
+    with open(os.path.join(resource.directory, "journal"), "w") as f:
+        f.writelines(line + "\n" for line in lines)
+    wrong = resource.judge()[1]
+    assert not wrong if verdict is None else len(wrong) == 1 and verdict in wrong[0], wrong
 
 
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
@@ -66,6 +88,7 @@ def test_kill_anything(through, load, seed):
     resource = Resource(os.path.join(warden.directory, "resource"))
     warden.configure({"services": [{**warden.settings["services"][0], "hooks": resource.config()}]})
     warden.start()
+    resource.reapers.add(str(warden.popen.pid))
     reaper = Reaper(warden, resource, seed)
     with Crowd(warden.address, sessions, stay_s, seed):
         wait_for(lambda: resource.judge()[0]["most held"] >= sessions * 0.8, lambda: f"leases: {resource.judge()[0]}", 120)
