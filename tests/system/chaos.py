@@ -122,6 +122,10 @@ def wrong_with_peers(client, backend):
             for what in _stream(source, reader)]
 
 
+def met_a_ghost(client, backend, end):
+    return backend is None and end.reason == "backend.connect_timeout" and client.received == 0 and client.saw in ("reset", "nothing")
+
+
 def possible_reasons(client, backend):
     """A reset or a death is named after whose it was; of two, either may have been heard first. An end in order needs both FINs, and
     who came first is certain only if the other one answered to it."""
