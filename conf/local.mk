@@ -1,7 +1,7 @@
 # An administrator's config is never written over: where there is one, the new example stands beside it.
 EXTRA_DIST += conf/tcpwarden.conf
 examplesdir = $(docdir)/examples
-dist_examples_SCRIPTS = conf/examples/firewall-hole conf/examples/seat conf/examples/unit
+dist_examples_SCRIPTS = conf/examples/firewall-hole conf/examples/seat conf/examples/seat-helper conf/examples/unit
 dist_examples_DATA = conf/examples/firewall-hole.conf conf/examples/seat.conf conf/examples/unit.conf
 confdir = $(sysconfdir)/tcpwarden
 install-data-local: install-conf

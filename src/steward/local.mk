@@ -32,6 +32,12 @@ src_steward_libconf_a_SOURCES = \
 noinst_LIBRARIES += src/steward/liblease.a
 src_steward_liblease_a_CFLAGS = $(steward_cflags)
 src_steward_liblease_a_SOURCES = \
+	src/steward/helper/book.c src/steward/helper/book.h \
+	src/steward/helper/call.c src/steward/helper/call.h \
+	src/steward/helper/helper.c src/steward/helper/helper.h \
+	src/steward/helper/helpers.c src/steward/helper/helpers.h \
+	src/steward/helper/process.c src/steward/helper/process.h \
+	src/steward/helper/protocol.c src/steward/helper/protocol.h \
 	src/steward/hook/answer.c src/steward/hook/answer.h \
 	src/steward/hook/child.c src/steward/hook/child.h \
 	src/steward/hook/environment.c src/steward/hook/environment.h \

@@ -12,8 +12,8 @@
  * Where the database is lost, a session that dies before its lease is put back leaves it to be given back by hand, as
  * tcpwarden-hooks(7) says; so none does here.
  *
- * What is left out: a session whose client waits through a steward's death gets a lease of its own after this one, with a life like this
- * one. Hooks do what their exit status says. Deaths and failures are bounded by the budgets below. */
+ * What is left out: a session whose client waits through the death of a steward or helper gets a lease of its own after this one, with a
+ * life like this one. A release that is overdue at a helper has the next one wait as an overdue acquire does. Hooks do what their exit status says. Deaths and failures are bounded by the budgets below. */
 
 #ifndef DEATHS
 #define DEATHS 4
@@ -27,9 +27,11 @@ mtype = { WAITING, GOING, OVER, FREE };                          /* its session,
 mtype = { NONE, GATED, RUNNING, DONE, EXITED_0, EXITED, KILLED } /* a hook; DONE: it has done what it is for, and has not ended yet */
 
 bool has_acquire, has_release; /* of the service */
+bool helped;                   /* by a helper, which is not ended at the timeout of one event */
 
 /* the machine's disk: what survives everything but its own loss */
 mtype row = NEW; /* GONE: removed */
+bool wiped;      /* the database was lost with its row */
 
 /* the ledger: survives relay and steward */
 mtype session = WAITING;
@@ -61,7 +63,7 @@ byte deaths, failures;
 
 #define durable (!queued && !busy)
 #define settled (up && judged && lease == GONE && durable && session == FREE && acquire == NONE && release == NONE)
-#define lost (row == NEW && took && has_release) /* the database was: only the session knows of its lease */
+#define lost (wiped && row == NEW) /* only the session knows of its lease */
 #define alive(hook) (hook == GATED || hook == RUNNING || hook == DONE)
 
 #define MOVE(from, event, to) assert(lease == from); lease = to
@@ -136,6 +138,13 @@ proctype steward()
 		:: over = true /* refused */
 		:: save()      /* on_error = "allow" */
 		fi }
+	:: atomic { up && judged && helped && lease == INTENT && (acquire == RUNNING || acquire == DONE) -> /* overdue */
+		MOVE(INTENT, CUT_OFF, UNKNOWN);
+		if
+		:: over = true
+		:: save()
+		fi }
+	:: atomic { up && judged && helped && lease != INTENT && acquire != NONE && !alive(acquire) -> acquire = NONE } /* late */
 
 	/* the session goes on */
 	:: atomic { up && judged && asks && lease == HELD && durable && !over ->
@@ -157,7 +166,7 @@ proctype steward()
 
 	/* release */
 	:: atomic { up && judged && lease == RELEASING && release == NONE && !backing_off -> release = GATED; save() }
-	:: atomic { up && judged && lease == RELEASING && release == GATED && durable ->
+	:: atomic { up && judged && lease == RELEASING && release == GATED && durable && !(helped && alive(acquire)) ->
 		PERMITS(RELEASING, RELEASE_RUNS);
 		assert(!succeeded || unheard); /* a double follows a death only */
 		began_release = true; release = RUNNING }
@@ -170,6 +179,8 @@ proctype steward()
 		:: MOVE(RELEASING, KEEPS_FAILING, FAILED)
 		fi;
 		save() }
+	:: atomic { up && judged && helped && lease == RELEASING && release == KILLED ->
+		release = NONE; MOVE(RELEASING, RELEASE_LOST, RELEASING) }
 	:: atomic { up && judged && backing_off && lease == RELEASING -> backing_off = false }
 	:: atomic { up && judged && lease == FAILED -> backing_off = false; MOVE(FAILED, RETRIED, RELEASING) }
 
@@ -232,7 +243,7 @@ proctype death()
 		session = FREE; goes = false; asks = false; ended = up && judged }
 	:: atomic { !settled && deaths < DEATHS && up -> deaths++; steward_dies() }
 	:: atomic { !settled && deaths < DEATHS && up && durable && session == GOING && has_release &&
-		    (row == HELD || row == UNKNOWN) -> deaths++; steward_dies(); row = NEW } /* and the database is lost with it */
+		    (row == HELD || row == UNKNOWN) -> deaths++; steward_dies(); row = NEW; wiped = true } /* and the database is lost with it */
 	:: atomic { !settled && deaths < DEATHS && !lost -> deaths++; /* the machine, and with it all that runs */
 		steward_dies(); session = FREE; acquire = NONE; release = NONE }
 	:: atomic { !up -> up = true }
@@ -247,6 +258,10 @@ init
 		:: has_acquire = true; has_release = true
 		:: has_acquire = true
 		:: has_release = true
+		fi;
+		if
+		:: helped = false
+		:: helped = true
 		fi;
 		run disk();
 		run acquire_hook();

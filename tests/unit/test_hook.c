@@ -49,13 +49,13 @@ static void on_end(void *context, const struct hook_result *result)
 	hook_close(run.hook);
 }
 
-static const struct hook_callbacks callbacks = {on_line, on_end};
+static const struct hook_callbacks callbacks = {.on_line = on_line, .on_end = on_end};
 
 static void begin(
 	char *const *command, char *const *environment, const char *directory, int umask, uint32_t timeout_ms, bool keep)
 {
 	memset(&run, 0, sizeof run);
-	struct hook_program program = {command, environment, directory, umask, timeout_ms};
+	struct hook_program program = {command, environment, directory, umask, timeout_ms, false};
 	assert_int_equal(hook_start(&run.hook, &loop, &program, keep, &callbacks, NULL), 0);
 }
 

@@ -22,12 +22,15 @@ struct address {
 	char host[ADDRESS_TEXT_SIZE]; /* name or numeric address without brackets; unix: the path; systemd: the name */
 };
 
+enum hook_mode { HOOK_MODE_EXEC, HOOK_MODE_HELPER };
+
 /* A program that is run. The list is NULL-terminated. */
 struct hook_config {
 	char **command; /* NULL: no such hook */
 	uint32_t timeout_ms;
 	uint32_t concurrency;
 	uint32_t queue;
+	enum hook_mode mode;
 	bool allow_on_error; /* on_error = "allow" */
 	char *directory;     /* NULL: the state directory */
 	char **environment;  /* "KEY=VALUE", NULL-terminated, or NULL */

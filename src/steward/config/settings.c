@@ -23,6 +23,7 @@ static const char *const words_linger[] = {"deliver", "background", "reset", NUL
 static const char *const words_end[] = {"reset", "reset_now", "close", NULL};
 static const char *const words_balance[] = {"round-robin", "least-connections", "source-hash", "failover", NULL};
 static const char *const words_log[] = {"auto", "text", "journal", "json", NULL};
+static const char *const words_mode[] = {"exec", "helper", NULL};
 static const char *const words_on_error[] = {"refuse", "allow", NULL};
 
 /* tcp(7); the kernel refuses more: MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL, MAX_TCP_KEEPCNT of include/net/tcp.h */
@@ -72,6 +73,8 @@ static const struct setting settings_backend_side[] = {
 #define HOOK_SETTINGS                                                                                                            \
 	{"command", SETTING_COMMAND, FIELD(hook_config, command), .example = "[ \"/etc/tcpwarden/hooks/seat\", \"take\" ]",      \
 		.meaning = "the program and its arguments; never a shell line"},                                                 \
+		{"mode", SETTING_WORD, FIELD(hook_config, mode), .words = words_mode, .value = "exec",                           \
+			.meaning = "whether it is run for each event, or once and told of them"},                                \
 		{"timeout", SETTING_MS, FIELD(hook_config, timeout_ms), .low = 100, .high = DAYS_24, .value = "10s",             \
 			.meaning = "how long it may run before it is ended"},                                                    \
 		{"concurrency", SETTING_NUMBER, FIELD(hook_config, concurrency), .low = 1, .high = 1024, .value = "32",          \
@@ -221,8 +224,8 @@ bool setting_is_later(const char *parent, const char *name)
 		{"", "status"}, {"", "drain_timeout"}, {"", "upgrade_timeout"},
 		{"limits", "per_client"}, {"limits", "rate"}, {"limits", "on_limit"}, {"limits", "reclaim_timeout"},
 		{"hooks", "renew"}, {"hooks", "connected"}, {"hooks", "prepare_listen"}, {"hooks", "shutdown"},
-		{"acquire", "user"}, {"acquire", "group"}, {"acquire", "mode"}, {"acquire", "cooldown"},
-		{"release", "user"}, {"release", "group"}, {"release", "mode"}, {"release", "cooldown"},
+		{"acquire", "user"}, {"acquire", "group"}, {"acquire", "cooldown"},
+		{"release", "user"}, {"release", "group"}, {"release", "cooldown"},
 		/* clang-format on */
 	};
 	bool service = strcmp(parent, "services") == 0 || strcmp(parent, "defaults") == 0;

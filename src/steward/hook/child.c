@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +21,12 @@ enum { STACK_BYTES = 64 * 1024 };
 
 enum { OURS, THEIRS };
 struct child_pipes {
-	int null;
+	int null; /* its stdin, unless it talks */
+	int in[2];
 	int gate[2], report[2], out[2], err[2]; /* [OURS], [THEIRS] */
 };
 
-static const struct child_pipes no_pipes = {-1, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+static const struct child_pipes no_pipes = {-1, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
 
 /* Everything that the child needs, made before it is: it shares our memory until it is the gate, and the thread that made it
  * waits. */
@@ -93,6 +95,7 @@ static void pipes_close(struct child_pipes *pipes)
 {
 	if (pipes->null >= 0)
 		close(pipes->null);
+	close_pair(pipes->in);
 	close_pair(pipes->gate);
 	close_pair(pipes->report);
 	close_pair(pipes->out);
@@ -107,13 +110,17 @@ static int pipe_open(int pair[2])
 	return fcntl(pair[OURS], F_SETFL, O_NONBLOCK) ? -errno : 0;
 }
 
-static int pipes_open(struct child_pipes *pipes)
+/* Sockets, not pipes, are what we write to: to do so when the child is gone must not raise SIGPIPE. */
+static int pipes_open(struct child_pipes *pipes, bool talks)
 {
 	*pipes = no_pipes;
 	pipes->null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int r = pipes->null < 0 ? -errno : 0;
-	/* A socket, not a pipe: writing to it when the child is gone must not raise SIGPIPE. */
 	if (!r && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pipes->gate))
+		r = -errno;
+	if (!r && talks && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pipes->in))
+		r = -errno;
+	if (!r && talks && fcntl(pipes->in[OURS], F_SETFL, O_NONBLOCK))
 		r = -errno;
 	if (!r)
 		r = pipe_open(pipes->report);
@@ -130,7 +137,8 @@ static int pipes_open(struct child_pipes *pipes)
  * above 2. */
 static void take_descriptors(const struct child_pipes *pipes)
 {
-	if (dup2(pipes->null, STDIN_FILENO) < 0 || dup2(pipes->out[THEIRS], STDOUT_FILENO) < 0 ||
+	int in = pipes->in[THEIRS] < 0 ? pipes->null : pipes->in[THEIRS];
+	if (dup2(in, STDIN_FILENO) < 0 || dup2(pipes->out[THEIRS], STDOUT_FILENO) < 0 ||
 		dup2(pipes->err[THEIRS], STDERR_FILENO) < 0)
 		_exit(127);
 	/* Each may stand where the other has to go, so both are first moved out of the way. */
@@ -202,7 +210,7 @@ int hook_child_start(struct hook_child *ret, const struct hook_program *program)
 	struct child_plan plan = {.pipes = no_pipes, .gate = gate_path(), .environment = program->environment};
 	snprintf(mask, sizeof mask, "%d", program->umask);
 	plan.words = candidates ? gate_words(program, candidates, mask) : NULL;
-	int r = !plan.words ? -ENOMEM : !plan.gate ? -ENOENT : pipes_open(&plan.pipes);
+	int r = !plan.words ? -ENOMEM : !plan.gate ? -ENOENT : pipes_open(&plan.pipes, program->talks);
 	pid_t pid = -1;
 	if (!r && (pid = start_gate(&plan)) < 0)
 		r = -errno;
@@ -225,11 +233,12 @@ int hook_child_start(struct hook_child *ret, const struct hook_program *program)
 		}
 		return r;
 	}
+	ret->in = plan.pipes.in[OURS];
 	ret->gate = plan.pipes.gate[OURS];
 	ret->report = plan.pipes.report[OURS];
 	ret->out = plan.pipes.out[OURS];
 	ret->err = plan.pipes.err[OURS];
-	plan.pipes.gate[OURS] = plan.pipes.report[OURS] = plan.pipes.out[OURS] = plan.pipes.err[OURS] = -1;
+	plan.pipes.in[OURS] = plan.pipes.gate[OURS] = plan.pipes.report[OURS] = plan.pipes.out[OURS] = plan.pipes.err[OURS] = -1;
 	pipes_close(&plan.pipes);
 	return 0;
 }

@@ -7,6 +7,7 @@
 struct hook_child {
 	struct process_group group;
 	int pidfd;
+	int in;       /* its stdin, if it talks, else -1; non-blocking */
 	int gate;     /* one byte lets it run, closing it ends it */
 	int report;   /* an errno (int), if the program could not be run; non-blocking */
 	int out, err; /* its stdout and stderr; non-blocking */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OURS         "TCPWARDEN_"
+#define OURS         HOOK_ENVIRONMENT_OURS
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static const char *event_word(enum hook_event event)
@@ -112,16 +112,19 @@ static void fill_end(struct hook_environment *environment, const struct hook_fac
 	hook_environment_set(environment, OURS "ACQUIRED", "%s", facts->unknown ? "unknown" : "yes");
 }
 
-void hook_environment_fill(struct hook_environment *environment, const struct hook_facts *facts)
+void hook_environment_begin(struct hook_environment *environment, char *const *own)
 {
 	const char *path = getenv("PATH"), *language = getenv("LANG");
 	hook_environment_set(environment, "PATH", "%s", path && *path ? path : DEFAULT_PATH);
 	if (language && *language)
 		hook_environment_set(environment, "LANG", "%s", language);
-	for (char *const *own = facts->environment; own && *own; own++)
+	for (; own && *own; own++)
 		if (strchr(*own, '=') && strncmp(*own, OURS, strlen(OURS)))
 			put(environment, strdup(*own));
+}
 
+void hook_environment_tell(struct hook_environment *environment, const struct hook_facts *facts)
+{
 	const struct session_record *session = facts->session;
 	char lease[24];
 	lease_format(facts->fence, lease);
@@ -139,4 +142,10 @@ void hook_environment_fill(struct hook_environment *environment, const struct ho
 		char *text;
 		put(environment, asprintf(&text, OURS "VAR_%s", *variable) < 0 ? NULL : text);
 	}
+}
+
+void hook_environment_fill(struct hook_environment *environment, const struct hook_facts *facts)
+{
+	hook_environment_begin(environment, facts->environment);
+	hook_environment_tell(environment, facts);
 }

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define HOOK_ENVIRONMENT_OURS "TCPWARDEN_" /* what all names of ours begin with */
+
 struct hook_environment {
 	char **list; /* NULL-terminated once something is in it */
 	size_t count, capacity;
@@ -35,6 +37,11 @@ void hook_environment_fini(struct hook_environment *environment);
 /* Replaces what bears that name. */
 void hook_environment_set(struct hook_environment *environment, const char *name, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* The two parts of it: PATH and LANG of ours and the hook's own, which a helper has; TCPWARDEN_*, which it is told event by
+ * event. */
+void hook_environment_begin(struct hook_environment *environment, char *const *own);
+void hook_environment_tell(struct hook_environment *environment, const struct hook_facts *facts);
 
 /* All that design and manual promise, no more: PATH and LANG of ours, the hook's own, then TCPWARDEN_*. */
 void hook_environment_fill(struct hook_environment *environment, const struct hook_facts *facts);

@@ -17,6 +17,7 @@
 
 enum {
 	LINE_MAX_BYTES = 1024,
+	LINES_RENEWED_MS = 60 * 1000,
 	DRAIN_MAX_BYTES = 1024 * 1024, /* a pipe holds far less: only one that is being filled again reaches this */
 };
 
@@ -44,9 +45,10 @@ struct hook {
 	enum stage stage;
 	bool detached; /* the owner wants to hear nothing more */
 	bool timed_out;
-	bool keep_output, output_cut;
+	bool keep_output, output_cut, talks;
 	uint64_t lines; /* that it wrote, told or not */
-	int pidfd, gate, report;
+	uint64_t lines_since_ms;
+	int pidfd, in, gate, report;
 	uint32_t timeout_ms;
 	uv_poll_t exit_poll;
 	uv_timer_t timer;
@@ -84,6 +86,7 @@ static void hook_close_all(struct hook *hook)
 {
 	assert(hook->stage != STAGE_CLOSED);
 	hook->stage = STAGE_CLOSED;
+	close_fd(&hook->in);
 	close_fd(&hook->gate);
 	close_fd(&hook->report);
 	stream_close(&hook->out);
@@ -93,14 +96,6 @@ static void hook_close_all(struct hook *hook)
 	uv_close((uv_handle_t *)&hook->timer, on_handle_closed);
 }
 
-static void tell_line(struct hook *hook, struct stream *stream)
-{
-	stream->line[stream->line_length] = '\0';
-	if (stream->line_length && !hook->detached && hook->lines++ < HOOK_LINES_MAX)
-		hook->callbacks->on_line(hook->context, stream->line);
-	stream->line_length = 0;
-}
-
 static void tell_silence(struct hook *hook)
 {
 	char text[64];
@@ -108,6 +103,28 @@ static void tell_silence(struct hook *hook)
 		return;
 	snprintf(text, sizeof text, "(%" PRIu64 " more lines are not logged)", hook->lines - HOOK_LINES_MAX);
 	hook->callbacks->on_line(hook->context, text);
+}
+
+/* A helper lives for long: it has its thousand lines anew each minute. */
+static void renew_lines(struct hook *hook)
+{
+	uint64_t now_ms = uv_now(hook->timer.loop);
+	if (!hook->talks || now_ms - hook->lines_since_ms < LINES_RENEWED_MS)
+		return;
+	tell_silence(hook);
+	hook->lines = 0;
+	hook->lines_since_ms = now_ms;
+}
+
+static void tell_line(struct hook *hook, struct stream *stream)
+{
+	stream->line[stream->line_length] = '\0';
+	if (stream->line_length && !hook->detached) {
+		renew_lines(hook);
+		if (hook->lines++ < HOOK_LINES_MAX)
+			hook->callbacks->on_line(hook->context, stream->line);
+	}
+	stream->line_length = 0;
 }
 
 /* The last line that was kept may lack its end, and mean something else: an address with half a port. */
@@ -149,12 +166,17 @@ static void stream_read(struct hook *hook, struct stream *stream, size_t most)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			return;
+		bool told = stream == &hook->out && hook->talks;
 		if (n <= 0) {
 			stream_close(stream);
+			if (told && !hook->detached)
+				hook->callbacks->on_output(hook->context, bytes, 0);
 			return;
 		}
 		most -= (size_t)n;
-		if (stream == &hook->out && hook->keep_output)
+		if (told && !hook->detached)
+			hook->callbacks->on_output(hook->context, bytes, (size_t)n);
+		else if (stream == &hook->out && hook->keep_output)
 			keep(hook, bytes, (size_t)n);
 		else
 			take_lines(hook, stream, bytes, (size_t)n);
@@ -243,7 +265,7 @@ static void on_leader_exit(uv_poll_t *handle, int status, int events)
 
 	siginfo_t info = {0};
 	bool exited = !waitid(P_PIDFD, (id_t)hook->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_code == CLD_EXITED;
-	if (exited && !hook->timed_out) {
+	if (exited && !hook->timed_out && !hook->talks) {
 		hook_finish(hook);
 		return;
 	}
@@ -260,6 +282,17 @@ static void on_grace_over(uv_timer_t *timer)
 	process_group_signal(&hook->group, SIGKILL);
 }
 
+void hook_stop(struct hook *hook)
+{
+	if (hook->stage > STAGE_RUNNING)
+		return;
+	close_fd(&hook->gate);
+	hook->stage = STAGE_TERMINATING;
+	hook->timed_out = true;
+	process_group_signal(&hook->group, SIGTERM);
+	uv_timer_start(&hook->timer, on_grace_over, HOOK_TERM_GRACE_MS, 1000);
+}
+
 static void on_timeout(uv_timer_t *timer)
 {
 	struct hook *hook = timer->data;
@@ -269,10 +302,7 @@ static void on_timeout(uv_timer_t *timer)
 		on_leader_exit(&hook->exit_poll, 0, UV_READABLE);
 		return;
 	}
-	hook->stage = STAGE_TERMINATING;
-	hook->timed_out = true;
-	process_group_signal(&hook->group, SIGTERM);
-	uv_timer_start(timer, on_grace_over, HOOK_TERM_GRACE_MS, 1000);
+	hook_stop(hook);
 }
 
 static void stream_open(struct hook *hook, uv_loop_t *loop, struct stream *stream, int fd)
@@ -307,8 +337,10 @@ int hook_start(struct hook **ret, uv_loop_t *loop, const struct hook_program *pr
 	hook->context = context;
 	hook->group = child.group;
 	hook->pidfd = child.pidfd;
+	hook->in = child.in;
 	hook->gate = child.gate;
 	hook->report = child.report;
+	hook->talks = program->talks;
 	hook->keep_output = keep_output;
 	hook->timeout_ms = program->timeout_ms;
 	hook->timer.data = hook->exit_poll.data = hook;
@@ -338,7 +370,19 @@ void hook_open(struct hook *hook)
 		n = send(hook->gate, "", 1, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	close_fd(&hook->gate);
-	uv_timer_start(&hook->timer, on_timeout, hook->timeout_ms, 0);
+	hook->lines_since_ms = uv_now(hook->timer.loop);
+	if (!hook->talks)
+		uv_timer_start(&hook->timer, on_timeout, hook->timeout_ms, 0);
+}
+
+int hook_input(const struct hook *hook)
+{
+	return hook->in;
+}
+
+void hook_shut_input(struct hook *hook)
+{
+	close_fd(&hook->in);
 }
 
 void hook_close(struct hook *hook)

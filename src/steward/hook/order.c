@@ -32,18 +32,29 @@ int string_list_copy(char ***ret, char *const *from)
 	return 0;
 }
 
+static int copy_texts(struct hook_order *order, char *const *command, char *const *environment, const char *directory)
+{
+	if (!command)
+		return 0;
+	order->directory = strdup(directory);
+	if (order->directory && !string_list_copy(&order->command, command) &&
+		!string_list_copy(&order->environment, environment))
+		return 0;
+	hook_order_fini(order);
+	return -ENOMEM;
+}
+
 int hook_order_copy(struct hook_order *ret, const struct hook_config *from, const char *state_directory)
 {
-	*ret = (struct hook_order){.umask = from->umask, .timeout_ms = from->timeout_ms};
-	if (!from->command)
-		return 0;
-	ret->directory = strdup(from->directory ? from->directory : state_directory);
-	if (!ret->directory || string_list_copy(&ret->command, from->command) ||
-		string_list_copy(&ret->environment, from->environment)) {
-		hook_order_fini(ret);
-		return -ENOMEM;
-	}
-	return 0;
+	*ret = (struct hook_order){
+		.umask = from->umask, .timeout_ms = from->timeout_ms, .helper = from->mode == HOOK_MODE_HELPER};
+	return copy_texts(ret, from->command, from->environment, from->directory ? from->directory : state_directory);
+}
+
+int hook_order_again(struct hook_order *ret, const struct hook_order *from)
+{
+	*ret = (struct hook_order){.umask = from->umask, .timeout_ms = from->timeout_ms, .helper = from->helper};
+	return copy_texts(ret, from->command, from->environment, from->directory);
 }
 
 void hook_order_fini(struct hook_order *order)

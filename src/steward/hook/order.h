@@ -10,10 +10,12 @@ struct hook_order {
 	char *directory;
 	int umask; /* -1: as ours */
 	uint32_t timeout_ms;
+	bool helper; /* the command is a helper that is told of each event */
 };
 
 /* 0 or -ENOMEM, *ret then being empty. */
 int hook_order_copy(struct hook_order *ret, const struct hook_config *from, const char *state_directory);
+int hook_order_again(struct hook_order *ret, const struct hook_order *from); /* of another */
 void hook_order_fini(struct hook_order *order);
 
 /* NULL-terminated lists of strings. NULL stays NULL. */

@@ -68,6 +68,26 @@ static void acquired(struct lease *lease, const struct hook_result *result)
 	lease_release(lease);
 }
 
+/* Of this lease nothing is known: its session is to have another once this one is given back. */
+static void acquire_anew(struct lease *lease)
+{
+	struct leases *leases = lease->leases;
+	struct lease *next = lease_must(leases_add(leases, &lease->record.key));
+	if (hook_order_again(&next->acquire, &lease->acquire) || hook_order_again(&next->record.release, &lease->record.release))
+		lease_must(NULL);
+	next->acquire_queue = lease->acquire_queue;
+	next->allow_on_error = lease->allow_on_error;
+	next->wanted = lease->wanted;
+	next->losses = lease->losses;
+	next->record.tree = leases->tree;
+	next->record.session = lease->record.session;
+	next->record.fence = next->item.fence = next->record.session.fence = store_next_fence(leases->store);
+	lease->wanted = false;
+	lease->record.session.reason = (struct reason){.who = WHO_HOOK, .how = HOW_FAILED, .state = SLOT_ACQUIRING};
+	lease_wait(next, lease);
+	lease_release(lease);
+}
+
 static void on_acquire_end(void *context, const struct hook_result *result)
 {
 	struct lease *lease = context;
@@ -96,6 +116,11 @@ static void on_acquire_end(void *context, const struct hook_result *result)
 	}
 	LEASE_LOG(lease, LOG_ERR, "acquire hook %s: unknown whether it took anything; release runs to make sure", text);
 	lease_move(lease, LEASE_EVENT_CUT_OFF);
+	/* As with the death of a steward: who still waits is asked for anew. */
+	if (result->outcome == HOOK_LOST && ++lease->losses < LEASE_LOSSES_MAX && !lease->over && !lease->leases->stopping) {
+		acquire_anew(lease);
+		return;
+	}
 	if (lease->allow_on_error && !lease->over) {
 		confirm(lease);
 		return;
@@ -104,7 +129,7 @@ static void on_acquire_end(void *context, const struct hook_result *result)
 	lease_release(lease);
 }
 
-static const struct hook_callbacks acquire_callbacks = {lease_on_hook_line, on_acquire_end};
+static const struct hook_callbacks acquire_callbacks = {.on_line = lease_on_hook_line, .on_end = on_acquire_end};
 
 static void open_row(struct lease *lease, enum lease_event event, uint32_t patience_ms)
 {

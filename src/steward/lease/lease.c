@@ -1,6 +1,7 @@
 #include "steward/lease/set.h"
 
 #include "base/clock.h"
+#include "steward/helper/helpers.h"
 #include "steward/lease/ended.h"
 #include "steward/log/log.h"
 
@@ -86,18 +87,33 @@ static void on_closed(uv_handle_t *handle)
 	free(lease);
 }
 
-void lease_drop_hook(struct lease *lease)
+static void close_hook(struct lease *lease)
 {
 	if (lease->hook)
 		hook_close(lease->hook);
+	if (lease->call)
+		helper_call_close(lease->call);
 	lease->hook = NULL;
+	lease->call = NULL;
+}
+
+void lease_open_hook(struct lease *lease)
+{
+	if (lease->call)
+		helper_call_open(lease->call);
+	else
+		hook_open(lease->hook);
+}
+
+void lease_drop_hook(struct lease *lease)
+{
+	close_hook(lease);
 	hook_line_leave(&lease->turn);
 }
 
 void lease_close(struct lease *lease)
 {
-	if (lease->hook)
-		hook_close(lease->hook);
+	close_hook(lease);
 	uv_close((uv_handle_t *)&lease->timer, on_closed);
 }
 
@@ -164,7 +180,7 @@ void lease_unlink_predecessor(struct lease *lease)
 static void lease_gone(struct lease *lease)
 {
 	assert_due(lease, LEASE_EFFECT_FORGOTTEN);
-	assert(!lease->hook);
+	assert(!lease->hook && !lease->call);
 	pay_end(lease);
 	lease_unlink_predecessor(lease);
 	struct lease *successor = lease->successor;
@@ -217,7 +233,10 @@ int lease_start_hook(struct lease *lease, enum hook_event event, const struct ho
 	hook_environment_init(&environment);
 	hook_environment_fill(&environment, &facts);
 	int r = -ENOMEM;
-	if (!environment.failed) {
+	if (!environment.failed && order->helper) {
+		r = helpers_call(&lease->call, &lease->leases->helpers, order, lease->record.session.service, lease->item.fence,
+			environment.list, callbacks, lease);
+	} else if (!environment.failed) {
 		struct hook_program program = {
 			.command = order->command,
 			.environment = environment.list,
@@ -228,7 +247,7 @@ int lease_start_hook(struct lease *lease, enum hook_event event, const struct ho
 		r = hook_start(&lease->hook, lease->leases->loop, &program, event == HOOK_ACQUIRE, callbacks, lease);
 	}
 	hook_environment_fini(&environment);
-	if (!r)
+	if (!r && lease->hook)
 		lease->record.hook = *hook_group(lease->hook);
 	return r;
 }
@@ -246,6 +265,9 @@ void lease_describe(char *text, size_t size, const struct lease *lease, enum hoo
 		break;
 	case HOOK_TIMED_OUT:
 		snprintf(text, size, "took longer than its timeout of %" PRIu32 " ms", order->timeout_ms);
+		break;
+	case HOOK_LOST:
+		snprintf(text, size, "was lost with its helper");
 		break;
 	case HOOK_NOT_RUN:
 		snprintf(text, size, "could not be run: %s: %s (in directory %s)", order->command[0], strerror(result->value),
@@ -338,13 +360,13 @@ void lease_on_durable(struct lease *lease)
 	pay_end(lease);
 	switch (lease->phase) {
 	case PHASE_OPENING:
-		if (!lease->hook) {
+		if (!lease->hook && !lease->call) {
 			become_held(lease);
 		} else {
 			uv_timer_stop(&lease->timer);
 			assert_due(lease, LEASE_EFFECT_ACQUIRE_RUNS);
 			lease_set_phase(lease, PHASE_ACQUIRING);
-			hook_open(lease->hook);
+			lease_open_hook(lease);
 		}
 		break;
 	case PHASE_CONFIRMING:
@@ -356,7 +378,7 @@ void lease_on_durable(struct lease *lease)
 	case PHASE_STARTING:
 		assert_due(lease, LEASE_EFFECT_RELEASE_RUNS);
 		lease_set_phase(lease, PHASE_RELEASING);
-		hook_open(lease->hook);
+		lease_open_hook(lease);
 		break;
 	case PHASE_LEAVING:
 		lease_gone(lease);

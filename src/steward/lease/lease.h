@@ -11,6 +11,7 @@
  * struct belongs to its struct leases and is freed once its row is gone, or when that ends. */
 #ifndef STEWARD_LEASE_LEASE_H
 #define STEWARD_LEASE_LEASE_H
+#include "steward/helper/call.h"
 #include "steward/hook/environment.h"
 #include "steward/hook/hook.h"
 #include "steward/hook/line.h"
@@ -52,7 +53,9 @@ struct lease {
 	bool end_owed;     /* on_end_durable is to be called once the row says what it says now */
 	uint32_t failures; /* releases failed since we started */
 	struct store_item item;
-	struct hook *hook;
+	struct hook *hook;        /* its hook at work: a process, */
+	struct helper_call *call; /* or what a helper was asked */
+	uint32_t losses;          /* helpers that ended before they answered */
 	struct hook_turn turn;
 	uv_timer_t timer;
 	struct lease *successor, *predecessor; /* who is BEHIND this one; whom this one is BEHIND */
@@ -83,11 +86,13 @@ void lease_refuse(struct lease *lease, enum who who, enum how how, int error);
 void lease_go_without(struct lease *lease, enum who who, enum how how, int error); /* or refuse, as on_error says */
 void lease_leave(struct lease *lease, enum lease_event event);                     /* one that leads to GONE */
 void lease_unlink_predecessor(struct lease *lease);
+enum { LEASE_LOSSES_MAX = 3 }; /* a helper that ends at each try may do so because of it */
 void lease_acquire_turn(struct lease *lease);
 void lease_release_turn(struct lease *lease);
 
 /* Starts a hook of this lease, at its gate. 0 or -errno. */
 int lease_start_hook(struct lease *lease, enum hook_event event, const struct hook_callbacks *callbacks);
+void lease_open_hook(struct lease *lease);
 void lease_drop_hook(struct lease *lease); /* also its place in the line */
 void lease_on_hook_line(void *context, const char *line);
 

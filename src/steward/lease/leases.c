@@ -18,14 +18,15 @@ static void on_answers(uv_timer_t *timer)
 {
 	struct leases *leases = timer->data;
 	answers_give(&leases->answers, leases->callbacks, leases->context);
-	if (leases->stopping && !leases->busy && !leases->stopped_told) {
+	if (leases->stopping && !leases->busy && !leases->stopped_told && helpers_stop(&leases->helpers)) {
 		leases->stopped_told = true;
 		leases->callbacks->on_stopped(leases->context);
 	}
 }
 
-static void wake(struct leases *leases)
+static void wake(void *context)
 {
+	struct leases *leases = context;
 	if (!uv_is_active((uv_handle_t *)&leases->answer_timer))
 		uv_timer_start(&leases->answer_timer, on_answers, 0, 0);
 }
@@ -170,13 +171,18 @@ static void on_row(void *context, uint64_t fence, const char *text)
 
 /* ---- beginning ---- */
 
-static void on_handle_closed(uv_handle_t *handle)
+static void on_part_closed(void *context)
 {
-	struct leases *leases = handle->data;
+	struct leases *leases = context;
 	if (--leases->handles)
 		return;
 	free(leases->state_directory);
 	free(leases);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	on_part_closed(handle->data);
 }
 
 int leases_new(struct leases **ret, uv_loop_t *loop, const char *state_directory, uint64_t tree,
@@ -202,7 +208,11 @@ int leases_new(struct leases **ret, uv_loop_t *loop, const char *state_directory
 	uv_timer_init(loop, &leases->answer_timer);
 	leftover_groups_init(&leases->leftover, loop);
 	leases->answer_timer.data = leases->leftover.timer.data = leases;
-	leases->handles = 2;
+	leases->handles = 3;
+	if (helpers_init(&leases->helpers, loop, state_directory, wake, leases)) {
+		log_line(LOG_CRIT, "out of memory");
+		abort();
+	}
 	if ((r = store_load(leases->store, on_row, leases))) {
 		snprintf(error, MESSAGE_TEXT_SIZE, "%.100s/leases.db: cannot be read: %s", state_directory, strerror(-r));
 		leases_free(leases);
@@ -216,6 +226,7 @@ void leases_configure(struct leases *leases, const struct config *config)
 {
 	leases->config = config;
 	service_lines_configure(&leases->lines, config);
+	helpers_configure(&leases->helpers, config);
 }
 
 /* ---- what relays ask ---- */
@@ -355,4 +366,5 @@ void leases_free(struct leases *leases)
 	service_lines_fini(&leases->lines);
 	uv_close((uv_handle_t *)&leases->answer_timer, on_handle_closed);
 	leftover_groups_close(&leases->leftover, on_handle_closed);
+	helpers_close(&leases->helpers, on_part_closed);
 }

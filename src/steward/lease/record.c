@@ -16,7 +16,7 @@ void lease_format(uint64_t fence, char text[24])
 
 /* Commands, environments and what hooks print are bytes; JSON knows only characters. Each byte is kept as the character of that
  * number. */
-static json_t *bytes_encode(const char *bytes)
+json_t *record_bytes_encode(const char *bytes)
 {
 	size_t length = strlen(bytes), n = 0;
 	char *text = malloc(2 * length + 1);
@@ -61,7 +61,7 @@ static json_t *list_encode(char *const *list)
 		return json_null();
 	json_t *array = json_array();
 	for (; array && *list; list++) {
-		if (json_array_append_new(array, bytes_encode(*list))) {
+		if (json_array_append_new(array, record_bytes_encode(*list))) {
 			json_decref(array);
 			return NULL;
 		}
@@ -176,9 +176,9 @@ static json_t *release_encode(const struct hook_order *release)
 {
 	if (!release->command)
 		return json_null();
-	return json_pack("{so so so si sI}", "command", list_encode(release->command), "environment",
-		list_encode(release->environment), "directory", bytes_encode(release->directory), "umask", release->umask,
-		"timeout_ms", (json_int_t)release->timeout_ms);
+	return json_pack("{so so so si sI sb}", "command", list_encode(release->command), "environment",
+		list_encode(release->environment), "directory", record_bytes_encode(release->directory), "umask", release->umask,
+		"timeout_ms", (json_int_t)release->timeout_ms, "helper", (int)release->helper);
 }
 
 static int release_decode(struct hook_order *ret, const json_t *object)
@@ -188,6 +188,7 @@ static int release_decode(struct hook_order *ret, const json_t *object)
 		return 0;
 	ret->umask = (int)number(object, "umask");
 	ret->timeout_ms = (uint32_t)number(object, "timeout_ms");
+	ret->helper = json_is_true(json_object_get(object, "helper"));
 	int r = list_decode(&ret->command, json_object_get(object, "command"));
 	if (!r)
 		r = list_decode(&ret->environment, json_object_get(object, "environment"));
@@ -217,12 +218,12 @@ char *lease_record_encode(const struct lease_record *record)
 	json_t *object = json_pack("{si so sI sI sI so so ss sb sb sb so so so so sI so so so}", "version", RECORD_VERSION,
 		"tree", word_encode(record->tree), "relay", (json_int_t)record->key.relay, "incarnation",
 		(json_int_t)record->key.incarnation, "slot", (json_int_t)record->key.slot, "service",
-		bytes_encode(record->session.service), "session", session_encode(&record->session), "state",
+		record_bytes_encode(record->session.service), "session", session_encode(&record->session), "state",
 		life_state_word(record->state), "unknown", (int)record->unknown, "ended", (int)record->ended, "recovered",
 		(int)record->recovered, "release", release_encode(&record->release), "hook", hook_encode(&record->hook),
 		"variables", list_encode(record->variables), "route", endpoint_encode(&record->route), "attempts",
 		(json_int_t)record->attempts, "acquired_us", word_encode(record->acquired_us), "ended_us",
-		word_encode(record->ended_us), "why", record->why ? bytes_encode(record->why) : json_null());
+		word_encode(record->ended_us), "why", record->why ? record_bytes_encode(record->why) : json_null());
 	if (!object)
 		return NULL;
 	char *text = json_dumps(object, JSON_COMPACT);

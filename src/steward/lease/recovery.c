@@ -150,5 +150,9 @@ void leases_recover(struct leases *leases, bool (*lives)(void *context, const st
 			abort();
 		}
 	}
+	int r = helpers_add_leftover(&leases->helpers, &leases->leftover);
+	if (r)
+		log_line(LOG_ERR, "%s/helpers cannot be read (%s); a helper of an earlier steward may still run",
+			leases->state_directory, strerror(-r));
 	leftover_groups_start(&leases->leftover, on_groups_gone);
 }

@@ -66,6 +66,13 @@ static void on_release_end(void *context, const struct hook_result *result)
 		lease_leave(lease, LEASE_EVENT_RELEASED);
 		return;
 	}
+	/* A helper is started anew for it, and only one that dies of it each time is left alone for a while. */
+	if (result->outcome == HOOK_LOST && ++lease->losses < LEASE_LOSSES_MAX && !lease->leases->stopping) {
+		LEASE_LOG(lease, LOG_WARNING, "release hook was lost with its helper; it runs again");
+		lease_move(lease, LEASE_EVENT_RELEASE_LOST);
+		lease_release(lease);
+		return;
+	}
 	char text[512];
 	lease_describe(text, sizeof text, lease, HOOK_RELEASE, result);
 	set_why(lease, text);
@@ -73,7 +80,7 @@ static void on_release_end(void *context, const struct hook_result *result)
 	back_off(lease);
 }
 
-static const struct hook_callbacks release_callbacks = {lease_on_hook_line, on_release_end};
+static const struct hook_callbacks release_callbacks = {.on_line = lease_on_hook_line, .on_end = on_release_end};
 
 void lease_release_turn(struct lease *lease)
 {

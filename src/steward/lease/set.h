@@ -2,6 +2,7 @@
  * whose it is. */
 #ifndef STEWARD_LEASE_SET_H
 #define STEWARD_LEASE_SET_H
+#include "steward/helper/helpers.h"
 #include "steward/hook/leftover_groups.h"
 #include "steward/lease/answers.h"
 #include "steward/lease/lease.h"
@@ -24,6 +25,7 @@ struct leases {
 	struct answers answers;
 	uv_timer_t answer_timer;
 	struct leftover_groups leftover;
+	struct helpers helpers;
 	bool (*lives)(void *context, const struct session_key *key, struct slot *ret);
 	lease_each_live each_live;
 	void (*on_recovered)(void *context);
