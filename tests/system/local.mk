@@ -10,6 +10,7 @@ EXTRA_DIST += \
 	tests/system/differences.py \
 	tests/system/direct.py \
 	tests/system/direct_cases.py \
+	tests/system/helper.py \
 	tests/system/hooks.py \
 	tests/system/killer.py \
 	tests/system/lab.py \
@@ -37,6 +38,7 @@ EXTRA_DIST += \
 	tests/system/test_ends.py \
 	tests/system/test_exactly_once.py \
 	tests/system/test_examples.py \
+	tests/system/test_helper.py \
 	tests/system/test_hook_abuse.py \
 	tests/system/test_hooks.py \
 	tests/system/test_kill_anything.py \
