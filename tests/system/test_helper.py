@@ -127,16 +127,18 @@ def test_crash_in_release(helped, backend):
     assert len(warden.helper.pids) == 2
 
 
-def test_helper_that_always_dies(helped, backend):
+@pytest.mark.parametrize("command", ["/bin/false", "/nonexistent"])
+def test_helper_that_always_dies(helped, backend, command):
     """It is not started as fast as it dies, and clients are refused."""
     warden = helped(backend(peers.echo))
     warden.expected_log += ["helper", "hook"]
-    warden.configure({"services": [{**warden.settings["services"][0], "hooks": {"acquire": {"mode": "helper", "command": ["/bin/false"]}}}]})
+    warden.configure({"services": [{**warden.settings["services"][0], "hooks": {"acquire": {"mode": "helper", "command": [command]}}}]})
     warden.reload()
     assert refused(warden)
     (end,) = warden.log.wait_ends()
     assert end.reason == "hook.failed"
-    assert len([line for line in warden.log.read() if "ended by itself" in line.text or "closed its" in line.text]) <= 4
+    assert len([line for line in warden.log.read() if "ended by itself" in line.text or "closed its" in line.text or
+                "could not be run" in line.text]) <= 5
     os.makedirs(os.path.join(warden.helper.directory, "seats"), exist_ok=True)
     open(os.path.join(warden.helper.directory, "journal"), "a").close()
 
