@@ -124,18 +124,20 @@ class Helper:
         return os.listdir(os.path.join(self.directory, "seats"))
 
     def imbalance(self):
-        """What is wrong with the books: each lease that was taken was given back once, after that, and nothing was taken twice. (To
-        be told of a release again is no wrong: the resource says that it holds nothing.)"""
+        """What is wrong with the books: each lease that was taken was given back once, after that, and none was taken twice. (To be
+        told of a release again is no wrong: the resource says that it holds nothing. It also does where the helper was killed
+        between a deed and its line.)"""
         wrong = [f"still held: {seat}" for seat in self.held()] + [f"wrong variables: {line}" for line in self.lines("wrong")]
-        taken, given = ([int(line[0]) for line in self.lines(word)] for word in ("taken", "given"))
-        for fence in set(taken) | set(given):
-            if (taken.count(fence), given.count(fence)) != (1, 1):
-                wrong.append(f"{fence}: taken {taken.count(fence)} times, given {given.count(fence)} times")
-        last = {}
+        lives = {}
         with open(os.path.join(self.directory, "journal")) as f:
             for line in f:
                 word, fence, *_ = line.split() + [""]
-                if word == "taken" and last.get(fence) in ("given", "nothing"):
-                    wrong.append(f"{fence}: taken after its release")
-                last[fence] = word
+                if word in ("taken", "given", "nothing"):
+                    lives.setdefault(int(fence), []).append(word)
+        for fence, words in lives.items():
+            deeds = [word for word in words if word != "nothing"]
+            if deeds not in (["taken", "given"], []) and not (deeds == ["taken"] and "nothing" in words):
+                wrong.append(f"{fence}: {words}")
+            if "taken" in words and words[0] != "taken":
+                wrong.append(f"{fence}: taken after its release: {words}")
         return wrong

@@ -118,6 +118,7 @@ static void on_answer(void *context, const char *line, size_t length)
 		snprintf(fault, sizeof fault, "a line that is no answer (%s)", r ? why : "nothing with that id was asked");
 		helper_replace(helper, fault, beginning);
 	} else {
+		helper->answered = true;
 		call_answer(call, &answer);
 		if (helper->state == HELPER_RUNNING && !TAILQ_EMPTY(&helper->waiting))
 			say(helper); /* it may have waited for a late one */
@@ -174,6 +175,9 @@ static void on_end(void *context, const struct hook_result *result)
 	helper->state = HELPER_DOWN;
 	if (ran && now_ms - helper->started_ms >= HELPER_STEADY_MS)
 		helper->deaths = 0;
+	else if (helper->answered && helper->deaths > HELPER_USEFUL_DEATHS)
+		helper->deaths = HELPER_USEFUL_DEATHS;
+	helper->answered = false;
 	uint64_t delay_ms = HELPER_RESTART_MAX_MS;
 	if (helper->deaths < 10)
 		delay_ms = helper->deaths ? (uint64_t)HELPER_RESTART_FIRST_MS << (helper->deaths - 1) : 0;

@@ -19,7 +19,8 @@ enum {
 	HELPER_STEADY_MS = 10 * 1000,  /* who lived so long is started again at once */
 	HELPER_RESTART_FIRST_MS = 100, /* the second time, then doubled */
 	HELPER_RESTART_MAX_MS = 30 * 1000,
-	HELPER_IDLE_MS = 5000, /* one that the config does not know any more ends after so long without an event */
+	HELPER_USEFUL_DEATHS = 4, /* of one that answers between them: it does not wait for longer than that many take */
+	HELPER_IDLE_MS = 5000,    /* one that the config does not know any more ends after so long without an event */
 };
 
 enum helper_state { HELPER_DOWN, HELPER_RECORDING, HELPER_RUNNING, HELPER_ENDING };
@@ -33,6 +34,7 @@ struct helper {
 	struct helper_process *process; /* NULL: DOWN */
 	uint64_t recorded;              /* what the book has to reach */
 	uint64_t started_ms, not_before_ms;
+	bool answered;   /* in this run */
 	uint32_t deaths; /* in a row, without a steady life between */
 	uint64_t last_id;
 	struct call_list waiting, sent[HELPER_BUCKETS], late;

@@ -7,7 +7,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { BEGINNING = 64 };
+enum {
+	BEGINNING = 64,
+	GONE_GRACE_MS = 200, /* from a closed pipe to the end of its process, which says more */
+};
 
 struct helper_process {
 	const struct helper_process_callbacks *callbacks;
@@ -17,7 +20,8 @@ struct helper_process {
 	bool deaf;  /* what it says is not told any more */
 	bool input; /* not shut */
 	uv_poll_t room;
-	uv_timer_t grace; /* from the end of its input */
+	const char *gone; /* what it closed by itself */
+	uv_timer_t grace; /* from the end of its input, or from that */
 	char piece[HELPER_PIECE_MAX];
 	char *longer; /* a line that fits no piece, taken by itself */
 	const char *out;
@@ -57,6 +61,20 @@ static void fault(struct helper_process *process, const char *why, const char *s
 	process->callbacks->on_fault(process->context, why, beginning);
 }
 
+static void on_gone(uv_timer_t *timer)
+{
+	struct helper_process *process = timer->data;
+	fault(process, process->gone, "");
+}
+
+static void lose(struct helper_process *process, const char *what)
+{
+	if (process->deaf || process->gone)
+		return;
+	process->gone = what;
+	uv_timer_start(&process->grace, on_gone, GONE_GRACE_MS, 0);
+}
+
 /* ---- what it is told ---- */
 
 static void on_writable(uv_poll_t *poll, int status, int events);
@@ -74,7 +92,7 @@ static bool send_piece(struct helper_process *process)
 			return false;
 		} else if (errno != EINTR) {
 			shut_input(process);
-			fault(process, "it closed its input", "");
+			lose(process, "it closed its input");
 			return false;
 		}
 	}
@@ -125,7 +143,7 @@ static void on_output(void *context, const char *bytes, size_t length)
 {
 	struct helper_process *process = context;
 	if (!length)
-		fault(process, "it closed its output", "");
+		lose(process, "it closed its output");
 	while (length && !process->deaf) {
 		const char *newline = memchr(bytes, '\n', length);
 		size_t part = newline ? (size_t)(newline - bytes) : length;
