@@ -162,6 +162,11 @@ tests_unit_test_hook_SOURCES = tests/unit/test_hook.c tests/unit/quiet_log.c tes
 tests_unit_test_hook_CFLAGS = $(unit_lease_cflags)
 tests_unit_test_hook_LDADD = $(unit_lease_libs)
 
+check_PROGRAMS += tests/unit/test_helper_book
+tests_unit_test_helper_book_SOURCES = tests/unit/test_helper_book.c tests/unit/quiet_log.c tests/unit/quiet_log.h
+tests_unit_test_helper_book_CFLAGS = $(unit_lease_cflags)
+tests_unit_test_helper_book_LDADD = $(unit_lease_libs)
+
 check_PROGRAMS += tests/unit/test_helper_protocol
 tests_unit_test_helper_protocol_SOURCES = tests/unit/test_helper_protocol.c tests/unit/quiet_log.c tests/unit/quiet_log.h
 tests_unit_test_helper_protocol_CFLAGS = $(unit_lease_cflags)
