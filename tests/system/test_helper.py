@@ -13,11 +13,11 @@ from process import Process
 from waiting import stays, wait_for
 
 
-def note_baseline(warden):
-    """With what a helper adds once it runs: its stdin and its pidfd."""
+def note_baseline(warden, helpers=1):
+    """With what each helper adds once it runs: its stdin and its pidfd."""
     warden.note_baseline()
     for kind in ("socket", "anon_inode"):
-        warden.baseline["steward"][kind] += 1
+        warden.baseline["steward"][kind] += helpers
 
 
 @pytest.fixture
@@ -169,6 +169,29 @@ def test_slow_acquire_times_out_and_its_release_waits_for_it(helped, backend):
     assert len(warden.helper.pids) == 1
     warden.helper.set(acquire__delay=None)
     one(warden)
+
+
+RELEASE = """\
+if rm seats/$TCPWARDEN_LEASE 2>/dev/null; then word=given; else word=nothing; fi
+echo $word $TCPWARDEN_FENCE $TCPWARDEN_ACQUIRED $TCPWARDEN_ATTEMPT >>journal
+"""
+
+
+@pytest.mark.parametrize("mode", ["helper", "exec"])
+def test_release_by_another_waits_for_a_slow_acquire(helped, backend, mode):
+    """Also where another process releases: it would find nothing yet, and what is taken after that is never given back."""
+    warden = helped(backend(peers.echo), acquire={"timeout": "1s"})
+    warden.expected_log += ["acquire hook"]
+    helper = warden.helper
+    release = {"command": [helper.path, helper.directory, "release"]} if mode == "helper" else \
+        {"mode": "exec", "command": ["/bin/sh", "-c", RELEASE], "directory": helper.directory}
+    warden.configure({"services": [{**warden.settings["services"][0], "hooks": helper.config({"timeout": "1s"}, release)}]})
+    warden.reload()
+    note_baseline(warden, 2 if mode == "helper" else 1)
+    helper.set(acquire__delay="1.5")
+    assert refused(warden)
+    wait_for(lambda: helper.lines("given") or helper.lines("nothing"), "a release")
+    assert helper.lines("taken") and helper.lines("given") and not helper.lines("nothing")
 
 
 def test_answer_that_never_comes(helped, backend):

@@ -5,8 +5,9 @@
  *                                                                           └ timeout ─► LATE ───┘
  *
  * It is to its asker what a hook in exec mode is (hook/hook.h), and has the same callbacks. One that timed out is LATE until the
- * helper answers it after all, which is ignored, or ends: no other event of the same lease is told before, and a helper that
- * takes twice the timeout is replaced. So no acquire can finish after its release, as if its process had been killed. */
+ * helper answers it after all, which is ignored, or ends: no release of the same lease begins before (lease/release.c), and a
+ * helper that takes twice the timeout is replaced. So no acquire can finish after its release, as if its process had been killed.
+ */
 #ifndef STEWARD_HELPER_CALL_H
 #define STEWARD_HELPER_CALL_H
 #include "steward/hook/hook.h"

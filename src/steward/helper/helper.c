@@ -37,7 +37,7 @@ int helper_new(struct helper **ret, struct helpers *set, const struct hook_order
 
 /* ---- what it is told ---- */
 
-static bool is_late(const struct helper *helper, uint64_t fence)
+bool helper_is_late(const struct helper *helper, uint64_t fence)
 {
 	struct helper_call *call;
 	TAILQ_FOREACH(call, &helper->late, entry)
@@ -48,11 +48,8 @@ static bool is_late(const struct helper *helper, uint64_t fence)
 
 static void say(struct helper *helper)
 {
-	struct helper_call *next;
-	for (struct helper_call *call = TAILQ_FIRST(&helper->waiting); call; call = next) {
-		next = TAILQ_NEXT(call, entry);
-		if (is_late(helper, call->fence))
-			continue;
+	struct helper_call *call;
+	while ((call = TAILQ_FIRST(&helper->waiting))) {
 		if (!helper_process_say(helper->process, call->line, call->length))
 			return;
 		call_move(call, CALL_SENT, &helper->sent[call->id % HELPER_BUCKETS]);
@@ -120,8 +117,6 @@ static void on_answer(void *context, const char *line, size_t length)
 	} else {
 		helper->answered = true;
 		call_answer(call, &answer);
-		if (helper->state == HELPER_RUNNING && !TAILQ_EMPTY(&helper->waiting))
-			say(helper); /* it may have waited for a late one */
 	}
 	helper_answer_fini(&answer);
 }

@@ -47,7 +47,8 @@ int helper_new(struct helper **ret, struct helpers *set, const struct hook_order
 void helper_on_book(struct helper *helper); /* what was to be written may have been */
 void helper_want(struct helper *helper, bool wanted);
 void helper_finish(struct helper *helper); /* the end of its input; it is DOWN later */
-void helper_close(struct helper *helper);  /* out of the list already; freed later */
+bool helper_is_late(const struct helper *helper, uint64_t fence);
+void helper_close(struct helper *helper); /* out of the list already; freed later */
 
 /* For call.c: there is something to tell it. It is of no use any more. An event of it is no more. */
 void helper_tell(struct helper *helper);

@@ -93,6 +93,14 @@ int helpers_call(struct helper_call **ret, struct helpers *helpers, const struct
 	return call_new(ret, helper, environment, fence, order->timeout_ms, callbacks, context);
 }
 
+bool helpers_are_late(const struct helpers *helpers, uint64_t fence)
+{
+	const struct helper *helper = helpers->first;
+	while (helper && !helper_is_late(helper, fence))
+		helper = helper->next;
+	return helper;
+}
+
 /* ---- the end ---- */
 
 static bool is_quiet(const struct helpers *helpers)

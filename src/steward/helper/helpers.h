@@ -37,6 +37,9 @@ void helpers_configure(struct helpers *helpers, const struct config *config);
 int helpers_call(struct helper_call **ret, struct helpers *helpers, const struct hook_order *order, const char *service,
 	uint64_t fence, char *const *environment, const struct hook_callbacks *callbacks, void *context);
 
+/* Whether an answer for that lease is overdue, and may still come. */
+bool helpers_are_late(const struct helpers *helpers, uint64_t fence);
+
 /* No further events; each gets the end of its input, then SIGTERM, then SIGKILL. True: none runs any more. */
 bool helpers_stop(struct helpers *helpers);
 

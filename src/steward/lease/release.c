@@ -10,9 +10,10 @@
 enum {
 	RETRY_FIRST_MS = 1000,
 	RETRY_MAX_MS = 5 * 60 * 1000,
+	LATE_POLL_MS = 20,
 };
 
-static void on_backoff_over(uv_timer_t *timer)
+static void on_due(uv_timer_t *timer)
 {
 	lease_release(timer->data);
 }
@@ -48,7 +49,7 @@ static void back_off(struct lease *lease)
 	if (lease->record.attempts == LEASE_FAILED_AFTER)
 		LEASE_LOG(lease, LOG_ERR, "release has failed %d times and counts as failed; it is tried on every %d s",
 			LEASE_FAILED_AFTER, RETRY_MAX_MS / 1000);
-	uv_timer_start(&lease->timer, on_backoff_over, delay_ms, 0);
+	uv_timer_start(&lease->timer, on_due, delay_ms, 0);
 }
 
 static void set_why(struct lease *lease, const char *why)
@@ -112,6 +113,12 @@ void lease_release(struct lease *lease)
 	else if (lease->record.state != LEASE_RELEASING)
 		lease_move(lease, LEASE_EVENT_OVER);
 	lease_set_phase(lease, PHASE_TURN);
+	/* The helper of an event that timed out still works at it, whoever runs this release. It has as long again before it is
+	 * ended. */
+	if (helpers_are_late(&lease->leases->helpers, lease->item.fence)) {
+		uv_timer_start(&lease->timer, on_due, LATE_POLL_MS, 0);
+		return;
+	}
 	struct hook_line *line = lease_must(leases_line(lease->leases, lease->record.session.service, HOOK_RELEASE));
 	if (hook_line_join(line, &lease->turn, HOOK_LINE_UNBOUNDED) > 0)
 		lease_release_turn(lease);
