@@ -142,7 +142,8 @@ static uint64_t last_move_ms(const struct session *session, const struct slot *s
 	return last_ms;
 }
 
-/* The earliest of the policy's own deadlines, UINT64_MAX: none; *how: what it will be called. */
+/* The earliest of the policy's own deadlines, UINT64_MAX: none; *how: what it will be called. A tick late rather than a moment
+ * early: what happens is stamped with the time at which the loop's turn began. */
 static uint64_t policy_due_ms(const struct session *session, const struct slot *slot, enum how *how)
 {
 	const struct policy *p = &slot->policy;
@@ -159,7 +160,7 @@ static uint64_t policy_due_ms(const struct session *session, const struct slot *
 	uint64_t due_ms = UINT64_MAX;
 
 	for (size_t i = 0; i < sizeof deadlines / sizeof *deadlines; i++) {
-		uint64_t at_ms = deadlines[i].since_ms + deadlines[i].after_ms;
+		uint64_t at_ms = deadlines[i].since_ms + deadlines[i].after_ms + WHEEL_TICK_MS;
 
 		if (!deadlines[i].after_ms || at_ms >= due_ms)
 			continue;

@@ -128,7 +128,7 @@ def test_session_that_its_ledger_forgot(through, backend):
     with peers.connect(warden.address) as lost, peers.connect(warden.address) as other:
         lost.send(1)
         other.send(1)
-        warden.wait_sessions(2)
+        wait_for(lambda: [s["state"] for s in warden.sessions()] == ["relaying"] * 2, lambda: f"two that relay: {warden.sessions()}")
         hooks = warden.hooks["hooks"]
         relay = warden.role("relay 0")
         forgotten = next(s for s in warden.sessions() if s["client"] == "%s:%d" % lost.sock.getsockname())
