@@ -144,10 +144,10 @@ void print_status(json_t *o)
 		       " lines were lost\n",
 			number(o, "events_lost"), number(o, "log_lines_dropped"));
 	json_array_foreach (json_object_get(o, "relays"), i, relay)
-		printf("relay %-3" JSON_INTEGER_FORMAT " %s, process %" JSON_INTEGER_FORMAT ", started %" JSON_INTEGER_FORMAT
-		       " time%s%s\n",
-			number(relay, "relay"), print_member(relay, "state", c), number(relay, "pid"), number(relay, "starts"),
-			number(relay, "starts") == 1 ? "" : "s",
+		printf("relay %-3" JSON_INTEGER_FORMAT " %s, process %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
+		       " sessions, started %" JSON_INTEGER_FORMAT " time%s%s\n",
+			number(relay, "relay"), print_member(relay, "state", c), number(relay, "pid"), number(relay, "sessions"),
+			number(relay, "starts"), number(relay, "starts") == 1 ? "" : "s",
 			json_is_true(json_object_get(relay, "has_plan")) ? "" : ", has not taken the plan yet");
 	print_services(json_object_get(o, "services"));
 	print_ends(json_object_get(o, "ends"));

@@ -254,17 +254,23 @@ void roster_kill_all(struct roster *r, bool now, const struct reason *reason)
 	push_all(r);
 }
 
+uint64_t roster_live_in(const struct roster *r, uint32_t relay)
+{
+	const struct ledger *l = r->of[relay] ? &r->of[relay]->ledger : NULL;
+	uint32_t high = l ? atomic_load_explicit(&l->header->high_water, memory_order_acquire) : 0;
+	uint64_t live = 0;
+
+	for (uint32_t k = 0; k < high && k < l->slot_count; k++)
+		live += atomic_load_explicit(&l->slots[k].state, memory_order_relaxed) != SLOT_FREE;
+	return live;
+}
+
 uint64_t roster_live(const struct roster *r)
 {
 	uint64_t live = 0;
 
-	for (uint32_t i = 0; i < r->relays; i++) {
-		const struct ledger *l = r->of[i] ? &r->of[i]->ledger : NULL;
-		uint32_t high = l ? atomic_load_explicit(&l->header->high_water, memory_order_acquire) : 0;
-
-		for (uint32_t k = 0; k < high && k < l->slot_count; k++)
-			live += atomic_load_explicit(&l->slots[k].state, memory_order_relaxed) != SLOT_FREE;
-	}
+	for (uint32_t i = 0; i < r->relays; i++)
+		live += roster_live_in(r, i);
 	return live;
 }
 

@@ -88,7 +88,8 @@ int roster_probe(struct roster *roster, uint64_t id);
 void roster_drain(struct roster *roster);
 void roster_kill_all(struct roster *roster, bool now, const struct reason *reason);
 
-uint64_t roster_live(const struct roster *roster); /* slots that are not free */
+uint64_t roster_live(const struct roster *roster); /* slots that are not free, */
+uint64_t roster_live_in(const struct roster *roster, uint32_t relay);
 
 /* No session lives, no relay lists a listener, and every event is taken: nothing more can come. */
 bool roster_quiet(const struct roster *roster);
