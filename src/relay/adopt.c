@@ -168,15 +168,11 @@ static void adopt_session(struct relay *relay, struct session *session)
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
 		if (slot->fd[s] >= 0)
 			socket_arm_reset(slot->fd[s]);
-	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND && books_matter(slot); s++) {
-		int settled = settle_flow(relay, session, s);
-
-		if (settled < 0)
-			r = settled;
-		/* Noted and perhaps not said: again does no harm. */
+	if (books_matter(slot))
+		r = settle_session(relay, session);
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND && books_matter(slot); s++)
 		if (flow_is_shut(slot->flow[s]) && slot->fd[other_side(s)] >= 0)
-			shutdown(slot->fd[other_side(s)], SHUT_WR);
-	}
+			shutdown(slot->fd[other_side(s)], SHUT_WR); /* noted and perhaps not said: again does no harm */
 	probe_adopt(relay, session);
 	kill_point();
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)

@@ -28,28 +28,40 @@ static void settle_past_mark(struct slot *slot, enum side from, int64_t queued)
 	slot->past_mark[from] = 0;
 }
 
-int settle_flow(struct relay *relay, struct session *session, enum side from)
+static int settle_by_books(struct slot *slot, enum side from, const struct books books[SIDES], int64_t queued)
 {
-	struct slot *slot = session_slot(relay, session);
-	enum side to = other_side(from);
-	struct books source, target;
-	int64_t given, over, queued = pipes_queued(&relay->pipes, slot->pipe[from]);
+	const struct books *source = &books[from], *target = &books[other_side(from)];
+	int64_t given = target->given - slot->given_base[other_side(from)], over = given + queued - source->taken;
 
-	session->in_pipe[from] = (uint32_t)queued;
-	if (flow_is_cut(slot->flow[from]) || slot->fd[from] < 0 || slot->fd[to] < 0)
-		return 0;
-	if (flow_is_bookless(slot)) {
-		settle_past_mark(slot, from, queued);
-		count_moved(slot, from, queued);
-		return 0;
-	}
-	if (session_books(slot, from, &source) < 0 || session_books(slot, to, &target) < 0)
-		return 0;
-	given = target.given - slot->given_base[to];
 	atomic_store_explicit(&slot->moved[from], (uint64_t)(given > 0 ? given : 0), memory_order_relaxed);
-	over = given + queued - source.taken;
 	if (over > 0)
 		socket_drop(slot->fd[from], (size_t)over);
 	/* In CLOSE the target takes nothing more, and a FIN may or may not be among what it was given. */
-	return over < 0 && target.state != 7 ? -EIO : 0;
+	return over < 0 && target->state != 7 ? -EIO : 0;
+}
+
+/* Each socket's books are read once: what one direction drops changes no figure that the other looks at. */
+int settle_session(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+	struct books books[SIDES];
+	bool two = slot->fd[SIDE_CLIENT] >= 0 && slot->fd[SIDE_BACKEND] >= 0, bookless = two && flow_is_bookless(slot);
+	bool known = two && !bookless && session_books(slot, SIDE_CLIENT, &books[SIDE_CLIENT]) == 0 &&
+		     session_books(slot, SIDE_BACKEND, &books[SIDE_BACKEND]) == 0;
+	int r = 0;
+
+	for (enum side from = SIDE_CLIENT; from <= SIDE_BACKEND; from++) {
+		int64_t queued = pipes_queued(&relay->pipes, slot->pipe[from]);
+
+		session->in_pipe[from] = (uint32_t)queued;
+		if (flow_is_cut(slot->flow[from]))
+			continue;
+		if (bookless) {
+			settle_past_mark(slot, from, queued);
+			count_moved(slot, from, queued);
+		} else if (known && settle_by_books(slot, from, books, queued) < 0) {
+			r = -EIO;
+		}
+	}
+	return r;
 }

@@ -1,10 +1,10 @@
-/* What a death left half-done in one direction of bytes, put right by the kernel's books. */
+/* What a death left half-done with the bytes of a session, put right by the kernel's books. */
 #ifndef RELAY_SETTLE_H
 #define RELAY_SETTLE_H
 #include "relay/session.h"
 
-/* Drops from the source what the target was already given, by the books. 0; -EIO: the target was given
- * less than was taken from the source, which must never be. */
-int settle_flow(struct relay *relay, struct session *session, enum side from);
+/* Both directions of a session that relays or closes. Drops from each source what its target was already given, by the books. 0; -EIO: a
+ * target was given less than was taken from its source, which must never be. */
+int settle_session(struct relay *relay, struct session *session);
 
 #endif
