@@ -342,7 +342,10 @@ void connect_adopt(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
 
-	if (!relay->plan.header || slot->record.plan_generation != relay->plan.header->generation)
+	const struct plan_service *service = plan_service_by_id(&relay->plan, slot->record.service_id);
+
+	if (!relay->plan.header || slot->record.plan_generation != relay->plan.header->generation || !service ||
+		slot->candidate >= service->backend_count)
 		return;
 	session->round_generation = slot->record.plan_generation;
 	session->first_candidate = slot->candidate;

@@ -22,6 +22,7 @@ src_relay_librelay_a_SOURCES = \
 	src/relay/silence.c src/relay/silence.h \
 	src/relay/socket.c src/relay/socket.h \
 	src/relay/vacancies.c src/relay/vacancies.h \
+	src/relay/verify.c src/relay/verify.h \
 	src/relay/wheel.c src/relay/wheel.h
 src_relay_librelay_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
 

@@ -60,6 +60,10 @@ static bool relay_ended_for_good(pid_t relay)
 	}
 	if (stopping || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
 		return true;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == RELAY_LEDGER_DAMAGED) {
+		say(LOG_CRIT, "the ledger is damaged as a whole: its sessions cannot be found, and end");
+		return true;
+	}
 	if (WIFSIGNALED(status))
 		say(LOG_WARNING, "relay (pid %d) was ended by signal %d (%s); starting another", (int)relay, WTERMSIG(status),
 			strsignal(WTERMSIG(status)));

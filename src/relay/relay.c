@@ -8,6 +8,7 @@
 #include "relay/probe.h"
 #include "relay/ring.h"
 #include "relay/session.h"
+#include "relay/verify.h"
 #include "wire/inherit.h"
 #include "wire/liveness.h"
 #include "wire/say.h"
@@ -123,14 +124,10 @@ static int watch_family(struct relay *relay)
 
 static int open_tables(struct relay *relay)
 {
-	int r = ledger_map(&relay->ledger, HOLDER_LEDGER, true);
-
-	if (r < 0)
-		return r;
+	if (ledger_map(&relay->ledger, HOLDER_LEDGER, true) < 0 || relay->ledger.header->relay >= CENSUS_RELAYS)
+		return -EUCLEAN;
 	relay->header = relay->ledger.header;
 	relay->index = relay->header->relay;
-	if (relay->index >= CENSUS_RELAYS)
-		return -EINVAL;
 	relay->census = census_map(HOLDER_CENSUS);
 	if (!relay->census)
 		return -errno;
@@ -140,6 +137,8 @@ static int open_tables(struct relay *relay)
 	relay->buffer = malloc(RELAY_BUFFER);
 	if (vacancies_init(&relay->vacancies, relay->ledger.slot_count) < 0 || !relay->sessions || !relay->buffer)
 		return -ENOMEM;
+	if (atomic_load(&relay->header->high_water) > relay->ledger.slot_count)
+		atomic_store(&relay->header->high_water, relay->ledger.slot_count);
 	/* Untouched until used, like the ledger itself: high_water bounds what is written here. */
 	for (uint32_t i = 0; i < atomic_load(&relay->header->high_water); i++)
 		relay->sessions[i].index = i;
@@ -165,7 +164,9 @@ static int start(struct relay *relay)
 			relay->header->plan_fd = -1;
 		}
 	}
-	r = adopt_sort(relay, &fresh);
+	r = verify_ledger(relay);
+	if (r == 0)
+		r = adopt_sort(relay, &fresh);
 	if (r < 0)
 		return r;
 	relay->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -335,7 +336,7 @@ int relay_run(int holder_pid, char *title)
 	r = start(&relay);
 	if (r < 0) {
 		say(LOG_ERR, "cannot start: %s", strerror(-r));
-		return 1;
+		return r == -EUCLEAN ? RELAY_LEDGER_DAMAGED : 1;
 	}
 	atomic_store(&relay.header->ready, 1);
 	/* Before the first sleep: libuv arms its watchers here. */

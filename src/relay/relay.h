@@ -75,6 +75,8 @@ struct relay {
 
 enum { RELAY_BUFFER = 256 << 10 };
 
+enum { RELAY_LEDGER_DAMAGED = 3 }; /* exit status: no relay can go on with it, and its holder's table is of no use */
+
 /* Runs until the process ends: 0 when its work is over (the tree is stopping), else an exit status. holder_pid: who cloned us. */
 int relay_run(int holder_pid, char *title);
 

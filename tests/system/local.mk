@@ -21,6 +21,7 @@ EXTRA_DIST += \
 	tests/system/peers.py \
 	tests/system/process.py \
 	tests/system/resource_journal.py \
+	tests/system/scribble.py \
 	tests/system/settings.py \
 	tests/system/slow.py \
 	tests/system/stage.py \
@@ -31,6 +32,7 @@ EXTRA_DIST += \
 	tests/system/test_chaos.py \
 	tests/system/test_control.py \
 	tests/system/test_control_abuse.py \
+	tests/system/test_damaged_ledger.py \
 	tests/system/test_dead.py \
 	tests/system/test_direct.py \
 	tests/system/test_disk.py \

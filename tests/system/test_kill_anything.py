@@ -1,14 +1,13 @@
 """Whatever of ours is killed, at whatever moment, under load: what was taken is given back, once; and once more only where one of us
 died between the success of that and the record of it. The resource itself says so."""
-import mmap
 import os
 import random
-import struct
 import time
 
 import pytest
 
 import peers
+import scribble
 from conftest import FULL
 from crowd import Crowd
 from process import Process
@@ -105,20 +104,6 @@ def test_kill_anything(through, load, seed):
     assert counts["taken"] > sessions and counts["given back"] >= counts["taken"]
 
 
-def overwrite_slot(relay, session):
-    """Frees the slot of a session in a relay's ledger, as a fault that writes to wrong memory could."""
-    for fd in os.listdir(f"/proc/{relay.pid}/fd"):
-        path = f"/proc/{relay.pid}/fd/{fd}"
-        if "memfd:" not in os.readlink(path) or os.stat(path).st_size < 1 << 16:
-            continue
-        with open(path, "r+b") as f, mmap.mmap(f.fileno(), 0) as ledger:
-            at = ledger.find(struct.pack("=Q", int(session, 16)))
-            if at > 0:
-                ledger[at - 4:at] = bytes(4)  # struct slot: sequence, state, then the record, which begins with the id
-                return
-    raise AssertionError("no ledger lists the session")
-
-
 def test_session_that_its_ledger_forgot(through, backend):
     """No crash of ours does that: a slot stays until its lease's end is durable. But a lease is not for ever because of a wrong byte."""
     server = backend(peers.collect)
@@ -132,7 +117,8 @@ def test_session_that_its_ledger_forgot(through, backend):
         hooks = warden.hooks["hooks"]
         relay = warden.role("relay 0")
         forgotten = next(s for s in warden.sessions() if s["client"] == "%s:%d" % lost.sock.getsockname())
-        overwrite_slot(relay, forgotten["id"])
+        with scribble.ledger_of(relay) as ledger:
+            scribble.set_state(ledger, forgotten["id"], 0)  # free
         relay.kill()
         released = wait_for(hooks.released, "a release", 20)
         assert [(run.session, run.reason, run.recovered) for run in released] == [(forgotten["id"], "system.lost", "1")]
