@@ -40,6 +40,7 @@ src_steward_liblease_a_SOURCES = \
 	src/steward/helper/protocol.c src/steward/helper/protocol.h \
 	src/steward/hook/answer.c src/steward/hook/answer.h \
 	src/steward/hook/child.c src/steward/hook/child.h \
+	src/steward/hook/cooldown.c src/steward/hook/cooldown.h \
 	src/steward/hook/environment.c src/steward/hook/environment.h \
 	src/steward/hook/gate.h \
 	src/steward/hook/hook.c src/steward/hook/hook.h \

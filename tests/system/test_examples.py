@@ -47,7 +47,7 @@ def test_seats(example, backend):
         return {os.readlink(os.path.join(seats, n)) for n in os.listdir(seats)} if os.path.isdir(seats) else set()
     clients = [peers.connect(warden.address) for _ in range(10)]  # all at once
     warden.wait_sessions(2)
-    assert {end.reason for end in warden.log.wait_ends(8)} == {"hook.refused"}
+    assert {end.reason for end in warden.log.wait_ends(8)} == {"hook.limit"}
     assert taken() == {s["lease"] for s in warden.sessions()}
     warden.role("steward").kill()
     for client in clients:

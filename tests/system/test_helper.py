@@ -81,7 +81,7 @@ def test_refusals(helped, backend):
     warden.helper.set(busy=1)
     assert refused(warden)
     (end,) = warden.log.wait_ends()
-    assert end.reason == "hook.refused"
+    assert end.reason == "hook.limit"
     assert any("acquire hook: no seat" in line.text for line in warden.log.read())
     assert any("exited with 75 (busy)" in line.text for line in warden.log.read())
     warden.helper.set(busy=None)
@@ -289,7 +289,7 @@ def test_the_example(through, load):
 
     clients = [connect(warden.address).send(1) for _ in range(42)]
     wait_for(lambda: len(warden.log.ends()) == 2, "two refusals")
-    assert [end.reason for end in warden.log.ends()] == ["hook.refused"] * 2 and len(held()) == 40
+    assert [end.reason for end in warden.log.ends()] == ["hook.limit"] * 2 and len(held()) == 40
     (helper,) = [p for p in warden.tree() if b"seat-helper" in open(f"/proc/{p.pid}/cmdline", "rb").read()]
     helper.kill()
     wait_for(lambda: not helper.alive, "its end")

@@ -15,14 +15,14 @@ def refused(address):
         return client.read_to_end() == End("reset", 0)
 
 
-@pytest.mark.parametrize("status", [1, 75])
-def test_refused_acquire(through, backend, status):
+@pytest.mark.parametrize("status, reason", [(1, "hook.refused"), (75, "hook.limit"), (69, "hook.failed")])
+def test_refused_acquire(through, backend, status, reason):
     server = backend(peers.echo)
     warden = through(server.address, hooked=True)
     hooks_of(warden).set("acquire", exit=status)
     assert refused(warden.address)
     (end,) = warden.log.wait_ends()
-    assert end.reason == "hook.refused" and server.accepted == 0
+    assert end.reason == reason and server.accepted == 0
     warden.expected_log += ["acquire"]
     warden.wait_sessions(0)
     assert not hooks_of(warden).runs("release")
@@ -64,6 +64,29 @@ def test_acquire_killed_by_a_signal_is_unknown_and_released(through, backend):
     assert end.reason == "hook.failed"
     (released,) = wait_for(hooks_of(warden).released, "a release")
     assert released.acquired == "unknown"
+
+
+def test_failing_acquire_is_left_alone_then_tried(through, backend):
+    warden = through(backend(peers.echo).address, hooked=True, hook={"acquire": {"cooldown": "1s"}})
+    warden.expected_log += ["acquire hook"]
+    hooks_of(warden).set("acquire", exit=69)
+    for _ in range(20):
+        assert refused(warden.address)
+    ends = warden.log.wait_ends(20)
+    assert {end.reason for end in ends} == {"hook.failed"} and ends[-1].operation == "accept"
+    assert len(hooks_of(warden).runs("acquire")) == 5
+    hooks_of(warden).set("acquire", exit=None)
+
+    def served():
+        with connect(warden.address) as client:
+            try:
+                client.send(10).read(10)
+            except (OSError, AssertionError):
+                return False
+        return True
+    wait_for(served, "a client that is served again")
+    assert served()
+    assert len(warden.log.matching("in a row")) == len(warden.log.matching("works again")) == 1
 
 
 def test_no_byte_is_taken_while_acquiring(through, backend):

@@ -1,5 +1,6 @@
 /* One hook: how it ends, what it prints, what it is given, and that nothing but its own process can hold it up. */
 #include "steward/hook/answer.h"
+#include "steward/hook/cooldown.h"
 #include "steward/hook/environment.h"
 #include "steward/hook/hook.h"
 #include "steward/hook/line.h"
@@ -396,6 +397,54 @@ static void lines(void **state)
 	free(waiting);
 }
 
+/* Failures in a row, of those that ran before it was cold. */
+static enum cooldown_change fail_often(struct cooldown *c, unsigned times, uint64_t now_ms)
+{
+	enum cooldown_change change = COOLDOWN_SAME;
+	for (unsigned i = 0; i < times; i++)
+		change = cooldown_note(c, 100, now_ms, true, false);
+	return change;
+}
+
+static void cools_down(void **state)
+{
+	(void)state;
+	struct cooldown c = {0};
+	assert_int_equal(fail_often(&c, COOLDOWN_AFTER - 1, 0), COOLDOWN_SAME);
+	assert_int_equal(cooldown_note(&c, 100, 0, false, false), COOLDOWN_SAME);
+	assert_int_equal(fail_often(&c, COOLDOWN_AFTER - 1, 0), COOLDOWN_SAME);
+	assert_false(cooldown_is_cold(&c, 100, 0));
+	assert_false(cooldown_try(&c, 100));
+	assert_int_equal(fail_often(&c, 1, 1000), COOLDOWN_BEGUN);
+	assert_int_equal(fail_often(&c, 10, 1050), COOLDOWN_SAME);
+	assert_true(cooldown_is_cold(&c, 100, 1099));
+	assert_false(cooldown_is_cold(&c, 0, 1099));
+
+	/* One at a time tries it. */
+	assert_false(cooldown_is_cold(&c, 100, 1100));
+	assert_true(cooldown_try(&c, 100));
+	assert_true(cooldown_is_cold(&c, 100, 1100));
+	cooldown_untried(&c);
+	assert_false(cooldown_is_cold(&c, 100, 1100));
+	assert_true(cooldown_try(&c, 100));
+	assert_int_equal(cooldown_note(&c, 100, 2000, true, true), COOLDOWN_SAME);
+	assert_true(cooldown_is_cold(&c, 100, 2199));
+	assert_false(cooldown_is_cold(&c, 100, 2200));
+
+	/* It grows, to a bound. */
+	uint64_t now_ms = 10000;
+	for (int i = 0; i < 40; i++, now_ms = c.until_ms) {
+		assert_true(cooldown_try(&c, 100));
+		cooldown_note(&c, 100, now_ms, true, true);
+	}
+	assert_int_equal(c.wait_ms, COOLDOWN_MOST_MS);
+	assert_true(cooldown_try(&c, 100));
+	assert_int_equal(cooldown_note(&c, 100, now_ms, false, true), COOLDOWN_OVER);
+	assert_false(cooldown_is_cold(&c, 100, now_ms));
+	assert_int_equal(fail_often(&c, COOLDOWN_AFTER, now_ms), COOLDOWN_BEGUN);
+	assert_int_equal(c.wait_ms, 100);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -413,6 +462,7 @@ int main(void)
 		cmocka_unit_test(not_every_line_is_told),
 		cmocka_unit_test(environment),
 		cmocka_unit_test(lines),
+		cmocka_unit_test(cools_down),
 	};
 	uv_loop_init(&loop);
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,7 +115,7 @@ static void not_held(void **state)
 	assert_refused(1, WHO_HOOK, HOW_REFUSED);
 	fixture_hooks(&f, TAKE "exit 75", GIVE);
 	acquire(2);
-	assert_refused(2, WHO_HOOK, HOW_REFUSED);
+	assert_refused(2, WHO_HOOK, HOW_LIMIT);
 	assert_true(quiet_log_has("busy"));
 	fixture_hooks(&f, "exit 0", GIVE);
 	free(f.service.acquire.command[0]);
@@ -464,6 +464,73 @@ static void disk_full(void **state)
 	fixture_close(&f);
 }
 
+static void cooled_down(void **state)
+{
+	(void)state;
+	start(TAKE "[ -e $J.mended ] && exit 1; exit 69", GIVE);
+	f.service.acquire.cooldown_ms = 200;
+	unsigned session = 1;
+	for (; session <= 5; session++) {
+		acquire(session);
+		assert_refused(session, WHO_HOOK, HOW_FAILED);
+	}
+	assert_true(quiet_log_has("has failed 5 times in a row"));
+	for (; session <= 10; session++) {
+		acquire(session);
+		assert_refused(session, WHO_HOOK, HOW_FAILED);
+		assert_int_equal(f.verdict[session].reason.operation, OPERATION_ACCEPT);
+	}
+	assert_int_equal(fixture_count(&f, "take"), 5);
+
+	/* Mended: a refusal is an answer, too. Of two that come at once one tries it. */
+	char path[96];
+	snprintf(path, sizeof path, "%s/journal.mended", f.directory);
+	fclose(fopen(path, "w"));
+	uv_sleep(250);
+	uv_update_time(&f.loop);
+	fixture_acquire(&f, session);
+	fixture_acquire(&f, session + 1);
+	fixture_until(&f, f.verdicts[session] && f.verdicts[session + 1]);
+	assert_refused(session, WHO_HOOK, HOW_REFUSED);
+	assert_refused(session + 1, WHO_HOOK, HOW_FAILED);
+	assert_true(quiet_log_has("works again; 6 clients"));
+	assert_int_equal(fixture_count(&f, "take"), 6);
+	acquire(session + 2);
+	assert_refused(session + 2, WHO_HOOK, HOW_REFUSED);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "give"), 0);
+	fixture_close(&f);
+}
+
+/* Who was to try a cold hook and left before that makes room for another; who waited in line when it became cold is refused. */
+static void cooled_down_in_line(void **state)
+{
+	(void)state;
+	start(TAKE "sleep 0.05; exit 69", GIVE);
+	f.service.acquire.cooldown_ms = 300;
+	f.service.acquire.concurrency = 1;
+	leases_configure(f.leases, &f.config);
+	for (unsigned session = 1; session <= 8; session++)
+		fixture_acquire(&f, session);
+	for (unsigned session = 1; session <= 8; session++) {
+		fixture_until(&f, f.verdicts[session]);
+		assert_refused(session, WHO_HOOK, HOW_FAILED);
+	}
+	assert_int_equal(fixture_count(&f, "take"), 5);
+	fixture_until(&f, empty());
+	uv_sleep(350);
+	uv_update_time(&f.loop);
+	fixture_acquire(&f, 9);
+	fixture_end(&f, 9); /* at the gate: nothing ran */
+	fixture_until(&f, empty());
+	fixture_hooks(&f, TAKE, GIVE);
+	acquire(10);
+	assert_int_equal(f.verdict[10].verdict, VERDICT_GO);
+	end(10);
+	fixture_until(&f, empty());
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -471,6 +538,8 @@ int main(void)
 		cmocka_unit_test(asked_twice),
 		cmocka_unit_test(not_held),
 		cmocka_unit_test(unknown),
+		cmocka_unit_test(cooled_down),
+		cmocka_unit_test(cooled_down_in_line),
 		cmocka_unit_test(one_hook_only),
 		cmocka_unit_test(bad_route),
 		cmocka_unit_test(gone_meanwhile),

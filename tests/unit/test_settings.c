@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { PATHS = 128 };
+enum { PATHS = 256 };
 
 static char *read_text(const char *path)
 {

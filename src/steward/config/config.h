@@ -31,10 +31,11 @@ struct hook_config {
 	uint32_t concurrency;
 	uint32_t queue;
 	enum hook_mode mode;
-	bool allow_on_error; /* on_error = "allow" */
-	char *directory;     /* NULL: the state directory */
-	char **environment;  /* "KEY=VALUE", NULL-terminated, or NULL */
-	int umask;           /* -1: as inherited */
+	uint32_t cooldown_ms; /* acquire; 0: never */
+	bool allow_on_error;  /* on_error = "allow" */
+	char *directory;      /* NULL: the state directory */
+	char **environment;   /* "KEY=VALUE", NULL-terminated, or NULL */
+	int umask;            /* -1: as inherited */
 };
 
 struct backend_config {

@@ -95,6 +95,8 @@ static const struct setting settings_acquire[] = {
 	HOOK_SETTINGS,
 	{"on_error", SETTING_WORD, FIELD(hook_config, allow_on_error), .words = words_on_error, .value = "refuse",
 		.meaning = "what becomes of the client when it says no"},
+	{"cooldown", SETTING_MS, FIELD(hook_config, cooldown_ms), .low = 100, .high = DAYS_24, .off = true, .value = "5s",
+		.meaning = "how long clients are refused at once when it keeps failing"},
 	{.name = NULL},
 };
 
@@ -224,7 +226,7 @@ bool setting_is_later(const char *parent, const char *name)
 		{"", "status"}, {"", "drain_timeout"}, {"", "upgrade_timeout"},
 		{"limits", "per_client"}, {"limits", "rate"}, {"limits", "on_limit"}, {"limits", "reclaim_timeout"},
 		{"hooks", "renew"}, {"hooks", "connected"}, {"hooks", "prepare_listen"}, {"hooks", "shutdown"},
-		{"acquire", "user"}, {"acquire", "group"}, {"acquire", "cooldown"},
+		{"acquire", "user"}, {"acquire", "group"},
 		{"release", "user"}, {"release", "group"}, {"release", "cooldown"},
 		/* clang-format on */
 	};

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <syslog.h>
 
 static void on_write_late(uv_timer_t *timer)
@@ -78,6 +79,7 @@ static void acquire_anew(struct lease *lease)
 	next->acquire_queue = lease->acquire_queue;
 	next->allow_on_error = lease->allow_on_error;
 	next->wanted = lease->wanted;
+	next->cooldown_ms = lease->cooldown_ms;
 	next->losses = lease->losses;
 	next->record.tree = leases->tree;
 	next->record.session = lease->record.session;
@@ -88,10 +90,61 @@ static void acquire_anew(struct lease *lease)
 	lease_release(lease);
 }
 
+void lease_untried(struct lease *lease)
+{
+	if (lease->tries)
+		cooldown_untried(lease_must(leases_cooldown(lease->leases, lease->record.session.service)));
+	lease->tries = false;
+}
+
+/* How the hook did, of which the next clients hear. */
+static void note_outcome(struct lease *lease, bool failed)
+{
+	struct cooldown *cooldown = lease_must(leases_cooldown(lease->leases, lease->record.session.service));
+	const char *service = lease->record.session.service;
+	enum cooldown_change change =
+		cooldown_note(cooldown, lease->cooldown_ms, uv_now(lease->leases->loop), failed, lease->tries);
+	lease->tries = false;
+	switch (change) {
+	case COOLDOWN_SAME:
+		break;
+	case COOLDOWN_BEGUN:
+		log_line(LOG_ERR,
+			"%s: acquire hook has failed %d times in a row: for %" PRIu32
+			" ms no client is let to it, then it is tried "
+			"one at a time (see cooldown)",
+			service, COOLDOWN_AFTER, lease->cooldown_ms);
+		break;
+	case COOLDOWN_OVER:
+		log_line(LOG_NOTICE, "%s: acquire hook works again; %" PRIu64 " clients were not let to it meanwhile", service,
+			cooldown->refused);
+		break;
+	}
+}
+
+/* Not what it was asked for, nor an answer to that. */
+static bool is_failure(const struct hook_result *result)
+{
+	return result->outcome != HOOK_EXITED || result->value == EX_UNAVAILABLE;
+}
+
+static enum how how_refused(const struct hook_result *result)
+{
+	if (is_failure(result))
+		return HOW_FAILED;
+	return result->value == EX_TEMPFAIL ? HOW_LIMIT : HOW_REFUSED;
+}
+
 static void on_acquire_end(void *context, const struct hook_result *result)
 {
 	struct lease *lease = context;
 	lease->record.hook = (struct process_group){0};
+	/* As with the death of a steward: who still waits is asked for anew. */
+	bool again =
+		result->outcome == HOOK_LOST && ++lease->losses < LEASE_LOSSES_MAX && !lease->over && !lease->leases->stopping;
+	/* Before the next in line has its turn. */
+	if (lease->phase != PHASE_OPENING && !again)
+		note_outcome(lease, is_failure(result));
 	lease_drop_hook(lease);
 	if (lease->phase == PHASE_OPENING) {
 		/* Killed at the gate by someone else: nothing ran. */
@@ -110,14 +163,13 @@ static void on_acquire_end(void *context, const struct hook_result *result)
 	if (result->outcome == HOOK_EXITED || result->outcome == HOOK_NOT_RUN) {
 		bool ran = result->outcome == HOOK_EXITED;
 		LEASE_LOG(lease, ran ? LOG_NOTICE : LOG_WARNING, "acquire hook %s: not held", text);
-		lease_go_without(lease, WHO_HOOK, ran ? HOW_REFUSED : HOW_FAILED, ran ? 0 : result->value);
+		lease_go_without(lease, WHO_HOOK, how_refused(result), ran ? 0 : result->value);
 		lease_leave(lease, LEASE_EVENT_NOT_ACQUIRED);
 		return;
 	}
 	LEASE_LOG(lease, LOG_ERR, "acquire hook %s: unknown whether it took anything; release runs to make sure", text);
 	lease_move(lease, LEASE_EVENT_CUT_OFF);
-	/* As with the death of a steward: who still waits is asked for anew. */
-	if (result->outcome == HOOK_LOST && ++lease->losses < LEASE_LOSSES_MAX && !lease->over && !lease->leases->stopping) {
+	if (again) {
 		acquire_anew(lease);
 		return;
 	}
@@ -145,8 +197,18 @@ void lease_acquire_turn(struct lease *lease)
 		lease_refuse_shutdown(lease);
 		return;
 	}
+	struct cooldown *cooldown = lease_must(leases_cooldown(lease->leases, lease->record.session.service));
+	if (cooldown_is_cold(cooldown, lease->cooldown_ms, uv_now(lease->leases->loop))) {
+		/* It became so while this one waited. */
+		cooldown->refused++;
+		lease_go_without(lease, WHO_HOOK, HOW_FAILED, 0);
+		lease_leave(lease, LEASE_EVENT_WITHDRAWN);
+		return;
+	}
+	lease->tries = cooldown_try(cooldown, lease->cooldown_ms);
 	int r = lease_start_hook(lease, HOOK_ACQUIRE, &acquire_callbacks);
 	if (r) {
+		note_outcome(lease, true);
 		LEASE_LOG(lease, LOG_ERR, "acquire hook could not be started: %s", strerror(-r));
 		lease_go_without(lease, WHO_HOOK, HOW_FAILED, -r);
 		lease_leave(lease, LEASE_EVENT_WITHDRAWN);

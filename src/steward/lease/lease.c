@@ -108,6 +108,7 @@ void lease_open_hook(struct lease *lease)
 void lease_drop_hook(struct lease *lease)
 {
 	close_hook(lease);
+	lease_untried(lease);
 	hook_line_leave(&lease->turn);
 }
 
@@ -130,7 +131,11 @@ void lease_refuse(struct lease *lease, enum who who, enum how how, int error)
 		.id = lease->record.key.id,
 		.slot = lease->record.key.slot,
 		.verdict = VERDICT_REFUSE,
-		.reason = {.who = (uint8_t)who, .how = (uint8_t)how, .state = SLOT_ACQUIRING, .error = error},
+		.reason = {.who = (uint8_t)who,
+			.how = (uint8_t)how,
+			.operation = OPERATION_ACCEPT,
+			.state = SLOT_ACQUIRING,
+			.error = error},
 	};
 	/* Until the session's own end is told, this is why. */
 	if (!lease->record.ended)

@@ -48,6 +48,8 @@ struct lease {
 	struct hook_order acquire;
 	uint32_t acquire_queue;
 	bool allow_on_error;
+	uint32_t cooldown_ms;
+	bool tries;        /* its acquire is the one that tries a cold hook */
 	bool wanted;       /* a verdict is owed */
 	bool over;         /* no longer to be held: its session is over, or does not want it */
 	bool end_owed;     /* on_end_durable is to be called once the row says what it says now */
@@ -88,6 +90,7 @@ void lease_leave(struct lease *lease, enum lease_event event);                  
 void lease_unlink_predecessor(struct lease *lease);
 enum { LEASE_LOSSES_MAX = 3 }; /* a helper that ends at each try may do so because of it */
 void lease_acquire_turn(struct lease *lease);
+void lease_untried(struct lease *lease); /* if its acquire was to try a cold hook, another may */
 void lease_release_turn(struct lease *lease);
 
 /* Starts a hook of this lease, at its gate. 0 or -errno. */

@@ -81,6 +81,11 @@ struct hook_line *leases_line(struct leases *leases, const char *service, enum h
 	return service_lines_get(&leases->lines, leases->config, service, event);
 }
 
+struct cooldown *leases_cooldown(struct leases *leases, const char *service)
+{
+	return service_lines_cooldown(&leases->lines, leases->config, service);
+}
+
 /* ---- the lists ---- */
 
 static struct lease **bucket_of(struct leases *leases, uint64_t id)
@@ -241,6 +246,7 @@ static void answer_at_once(
 			.verdict = verdict,
 			.reason = {.who = (uint8_t)who,
 				.how = (uint8_t)how,
+				.operation = verdict == VERDICT_GO ? 0 : OPERATION_ACCEPT,
 				.state = verdict == VERDICT_GO ? 0 : SLOT_ACQUIRING,
 				.error = error},
 		});
@@ -299,6 +305,16 @@ void leases_acquire(
 		answer_at_once(leases, key, VERDICT_GO, WHO_NONE, HOW_NONE, 0);
 		return;
 	}
+	/* Without a lease, so that nothing is forked and nothing written for it. */
+	struct cooldown *cooldown = lease_must(leases_cooldown(leases, service));
+	if (config->acquire.command && cooldown_is_cold(cooldown, config->acquire.cooldown_ms, uv_now(leases->loop))) {
+		cooldown->refused++;
+		if (config->acquire.allow_on_error)
+			answer_at_once(leases, key, VERDICT_GO, WHO_NONE, HOW_NONE, 0);
+		else
+			answer_at_once(leases, key, VERDICT_REFUSE, WHO_HOOK, HOW_FAILED, 0);
+		return;
+	}
 	struct lease *lease = leases_add(leases, key);
 	if (!lease || hook_order_copy(&lease->acquire, &config->acquire, leases->state_directory) ||
 		hook_order_copy(&lease->record.release, &config->release, leases->state_directory)) {
@@ -307,6 +323,7 @@ void leases_acquire(
 	}
 	lease->acquire_queue = config->acquire.queue;
 	lease->allow_on_error = config->acquire.allow_on_error;
+	lease->cooldown_ms = config->acquire.cooldown_ms;
 	lease->wanted = true;
 	lease->record.tree = leases->tree;
 	lease->record.session = *record;

@@ -11,6 +11,7 @@ enum {
 struct service_line {
 	char service[SERVICE_NAME_SIZE];
 	struct hook_line line[2]; /* by enum hook_event */
+	struct cooldown cooldown;
 	struct service_line *next;
 };
 
@@ -23,8 +24,7 @@ static uint32_t configured_concurrency(const struct config *in_force, const char
 	return hook->command && hook->concurrency ? hook->concurrency : CONCURRENCY_UNCONFIGURED;
 }
 
-struct hook_line *service_lines_get(
-	struct service_lines *lines, const struct config *config, const char *service, enum hook_event event)
+static struct service_line *get(struct service_lines *lines, const struct config *config, const char *service)
 {
 	struct service_line *one = lines->first;
 	while (one && strcmp(one->service, service))
@@ -38,12 +38,26 @@ struct hook_line *service_lines_get(
 		one->next = lines->first;
 		lines->first = one;
 	}
-	return &one->line[event];
+	return one;
+}
+
+struct hook_line *service_lines_get(
+	struct service_lines *lines, const struct config *config, const char *service, enum hook_event event)
+{
+	struct service_line *one = get(lines, config, service);
+	return one ? &one->line[event] : NULL;
+}
+
+struct cooldown *service_lines_cooldown(struct service_lines *lines, const struct config *config, const char *service)
+{
+	struct service_line *one = get(lines, config, service);
+	return one ? &one->cooldown : NULL;
 }
 
 void service_lines_configure(struct service_lines *lines, const struct config *config)
 {
 	for (struct service_line *one = lines->first; one; one = one->next) {
+		one->cooldown = (struct cooldown){0};
 		hook_line_limit(&one->line[HOOK_ACQUIRE], configured_concurrency(config, one->service, HOOK_ACQUIRE));
 		hook_line_limit(&one->line[HOOK_RELEASE], configured_concurrency(config, one->service, HOOK_RELEASE));
 	}

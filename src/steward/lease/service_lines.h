@@ -1,8 +1,10 @@
-/* The lines in which hooks wait for their turn (hook/line.h), two for each service that ever had one. A member of struct leases;
+/* The lines in which hooks wait for their turn (hook/line.h), two for each service that ever had one, and how its acquire does
+ * (hook/cooldown.h). A member of struct leases;
  * ends by service_lines_fini. */
 #ifndef STEWARD_LEASE_SERVICE_LINES_H
 #define STEWARD_LEASE_SERVICE_LINES_H
 #include "steward/config/config.h"
+#include "steward/hook/cooldown.h"
 #include "steward/hook/environment.h"
 #include "steward/hook/line.h"
 
@@ -16,7 +18,10 @@ struct service_lines {
 struct hook_line *service_lines_get(
 	struct service_lines *lines, const struct config *config, const char *service, enum hook_event event);
 
-/* Another config is in force: who may run by it now gets its turn. */
+/* Of its acquire; likewise. */
+struct cooldown *service_lines_cooldown(struct service_lines *lines, const struct config *config, const char *service);
+
+/* Another config is in force: who may run by it now gets its turn, and what was cold may be mended. */
 void service_lines_configure(struct service_lines *lines, const struct config *config);
 
 void service_lines_fini(struct service_lines *lines);

@@ -44,6 +44,7 @@ void leases_owe_verdict(struct leases *leases, const struct session_key *key, co
 void leases_owe_durable(struct leases *leases, const struct session_key *key);
 void leases_phase_changed(struct leases *leases, enum lease_phase from, enum lease_phase to);
 
+struct cooldown *leases_cooldown(struct leases *leases, const char *service);                     /* likewise */
 struct hook_line *leases_line(struct leases *leases, const char *service, enum hook_event event); /* NULL: out of memory */
 
 #endif
