@@ -12,6 +12,7 @@ src_steward_libconf_a_SOURCES = \
 	src/steward/config/command.c \
 	src/steward/config/config.c src/steward/config/config.h \
 	src/steward/config/explain.c src/steward/config/explain.h \
+	src/steward/config/hooks.c \
 	src/steward/config/kernel.c src/steward/config/kernel.h \
 	src/steward/config/list.c src/steward/config/list.h \
 	src/steward/config/parse.c \
@@ -32,6 +33,7 @@ src_steward_libconf_a_SOURCES = \
 noinst_LIBRARIES += src/steward/liblease.a
 src_steward_liblease_a_CFLAGS = $(steward_cflags)
 src_steward_liblease_a_SOURCES = \
+	src/steward/config/hooks.c \
 	src/steward/helper/book.c src/steward/helper/book.h \
 	src/steward/helper/call.c src/steward/helper/call.h \
 	src/steward/helper/helper.c src/steward/helper/helper.h \
@@ -51,6 +53,7 @@ src_steward_liblease_a_SOURCES = \
 	src/steward/lease/acquire.c \
 	src/steward/lease/answers.c src/steward/lease/answers.h \
 	src/steward/lease/database.c src/steward/lease/database.h \
+	src/steward/lease/held.c \
 	src/steward/lease/lease.c src/steward/lease/lease.h \
 	src/steward/lease/ended.c src/steward/lease/ended.h \
 	src/steward/lease/history.c src/steward/lease/history.h \
@@ -62,7 +65,8 @@ src_steward_liblease_a_SOURCES = \
 	src/steward/lease/release.c \
 	src/steward/lease/service_lines.c src/steward/lease/service_lines.h \
 	src/steward/lease/set.h \
-	src/steward/lease/store.c src/steward/lease/store.h
+	src/steward/lease/store.c src/steward/lease/store.h \
+	src/steward/lease/work.c
 
 # The role itself, and what it has to do with relays and people.
 noinst_LIBRARIES += src/steward/libsteward.a

@@ -41,6 +41,13 @@ static void on_end_durable(void *context, const struct session_key *key)
 	roster_durable(&s->roster, key);
 }
 
+static void on_end_session(void *context, const struct session_key *key, const struct reason *reason)
+{
+	struct steward *s = context;
+
+	roster_kill(&s->roster, key->id, false, reason);
+}
+
 static void on_leases_stopped(void *context)
 {
 	struct steward *s = context;
@@ -54,6 +61,7 @@ static void on_leases_stopped(void *context)
 static const struct lease_callbacks lease_callbacks = {
 	.on_verdict = on_verdict,
 	.on_end_durable = on_end_durable,
+	.on_end_session = on_end_session,
 	.on_stopped = on_leases_stopped,
 };
 

@@ -71,6 +71,15 @@ static void on_ended(void *context, const struct session_key *key, const struct 
 		leases_end(s->leases, key, record, recovered);
 }
 
+static void on_connected(void *context, const struct session_key *key, const struct session_record *record)
+{
+	struct steward *s = context;
+
+	/* What happened before is found in the ledger by leases_recover. */
+	if (s->phase >= PHASE_PREPARING)
+		leases_connected(s->leases, key, record);
+}
+
 static void on_resolve(void *context, const char *backend)
 {
 	struct steward *s = context;
@@ -98,6 +107,7 @@ static void on_roster_closed(void *context)
 static const struct roster_host roster_host = {
 	.on_acquire = on_acquire,
 	.on_ended = on_ended,
+	.on_connected = on_connected,
 	.on_resolve = on_resolve,
 	.on_violation = on_violation,
 	.on_progress = on_progress,

@@ -13,7 +13,7 @@
 WHO(NONE, "-", "not ended")
 WHO(CLIENT, "client", "the peer that connected")
 WHO(BACKEND, "backend", "the server that was connected to")
-WHO(HOOK, "hook", "an acquire hook")
+WHO(HOOK, "hook", "a hook of the session")
 WHO(POLICY, "policy", "a setting")
 WHO(OPERATOR, "operator", "a person, by tcpwardenctl or a signal")
 WHO(SYSTEM, "system", "tcpwarden itself, or this machine")

@@ -13,7 +13,9 @@
  * tcpwarden-hooks(7) says; so none does here.
  *
  * What is left out: a session whose client waits through the death of a steward or helper gets a lease of its own after this one, with a
- * life like this one. A release that is overdue at a helper has the next one wait as an overdue acquire does. Hooks do what their exit status says. Deaths and failures are bounded by the budgets below. */
+ * life like this one. A release that is overdue at a helper has the next one wait as an overdue acquire does. The hooks of a session
+ * that goes on (connected, renew) change no state, and release waits for them as it does for an overdue acquire. Hooks do what their exit
+ * status says. Deaths and failures are bounded by the budgets below. */
 
 #ifndef DEATHS
 #define DEATHS 4

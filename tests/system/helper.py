@@ -37,6 +37,11 @@ def act(request):
         return {"ok": True, "variables": {"SEAT": lease + "!"}, "backend": told("backend")}
     if request["variables"].get("SEAT", lease + "!") != lease + "!":
         say("wrong", fence)
+    if event in ("connected", "renew"):
+        if told(event + ".unwilling"):
+            return {"ok": False, "error": "not now"}
+        say(event, fence, request["attempt"], request["backend_port"])
+        return {"ok": True}
     if told("unwilling"):
         return {"ok": False, "error": "not now"}
     try:
@@ -63,7 +68,7 @@ while open_in or due:
             say("asked", request["fence"], request["event"])
             if text := once("garbage"):
                 os.write(1, text.encode() * int(told("times") or 1) + b"\n")
-            if once("crash"):
+            if once("crash") or once(request["event"] + ".crash"):
                 os._exit(3)
             if once("mute"):
                 os.close(1)
@@ -91,9 +96,9 @@ class Helper:
             shutil.chown(directory, owner)
             shutil.chown(os.path.join(directory, "seats"), owner)
 
-    def config(self, acquire=None, release=None):
+    def config(self, acquire=None, release=None, **more):
         common = {"mode": "helper", "command": [self.path, self.directory]}
-        return {"acquire": {**common, **(acquire or {})}, "release": {**common, **(release or {})}}
+        return {event: {**common, **(settings or {})} for event, settings in {"acquire": acquire, "release": release, **more}.items()}
 
     def set(self, **what):
         """NAME=TEXT: a file; None takes it away. A dot in a name is written as __."""
@@ -132,6 +137,8 @@ class Helper:
         with open(os.path.join(self.directory, "journal")) as f:
             for line in f:
                 word, fence, *_ = line.split() + [""]
+                if word == "renew" and "given" in lives.get(int(fence), []):
+                    wrong.append(f"{fence}: renewed after it was given back")
                 if word in ("taken", "given", "nothing"):
                     lives.setdefault(int(fence), []).append(word)
         for fence, words in lives.items():

@@ -1,4 +1,4 @@
-"""Acquire and release hooks that write down each of their runs, and the books over them."""
+"""Hooks that write down each of their runs, and the books over them."""
 import os
 import shutil
 import stat
@@ -49,7 +49,7 @@ class Hooks:
     def __init__(self, directory, owner=None):
         self.directory = directory
         os.mkdir(directory)
-        for event in ("acquire", "release"):
+        for event in ("acquire", "connected", "renew", "release"):
             path = self.path(event)
             names = " ".join(f'"$TCPWARDEN_{v}"' for v in VARIABLES)
             text = SCRIPT.format(directory=directory, event=event, values=names,
@@ -64,8 +64,8 @@ class Hooks:
         return os.path.join(self.directory, event)
 
     def config(self, **more):
-        """For the config's service.hooks; more: settings of a hook, as acquire={"timeout": "1s"}."""
-        return {event: {"command": [self.path(event)], **more.get(event, {})} for event in ("acquire", "release")}
+        """For the config's service.hooks: acquire, release and those in more; more: settings of a hook, as acquire={"timeout": "1s"}."""
+        return {event: {"command": [self.path(event)], **more.get(event, {})} for event in {"acquire": 0, "release": 0, **more}}
 
     def set(self, event, **what):
         """exit=N, delay=SECONDS, output="K=V", complaint=TEXT (to stderr), signal=N (kills itself), gate=True (waits until that is None

@@ -25,10 +25,11 @@ def helped(through):
     """helped(server, ...): a daemon whose service has a helper, as `helper` of it. After the test the books balance."""
     made = []
 
-    def make(server, acquire=None, release=None, **more):
+    def make(server, acquire=None, release=None, connected=None, renew=None, **more):
         warden = through(server.address, start=False, **more)
+        held = {event: settings for event, settings in {"connected": connected, "renew": renew}.items() if settings is not None}
         warden.helper = Helper(os.path.join(warden.directory, "helper"), warden.user)
-        warden.configure({"services": [{**warden.settings["services"][0], "hooks": warden.helper.config(acquire, release)}]})
+        warden.configure({"services": [{**warden.settings["services"][0], "hooks": warden.helper.config(acquire, release, **held)}]})
         warden.start()
         note_baseline(warden)
         made.append(warden)
@@ -127,6 +128,59 @@ def test_crash_in_release(helped, backend):
         warden.helper.set(crash=1)
     wait_for(lambda: warden.helper.lines("given"), "its release")
     assert len(warden.helper.pids) == 2
+
+
+def test_connected_and_renew(helped, backend):
+    server = backend(peers.echo)
+    warden = helped(server, connected={}, renew={"every": "1s"})
+    with connect(warden.address) as client:
+        client.send(10).read(10)
+        wait_for(lambda: len(warden.helper.lines("renew")) >= 2, "two renewals")
+    wait_for(lambda: warden.helper.lines("given"), "its release")
+    ((fence, attempt, port),) = warden.helper.lines("connected")
+    assert (attempt, port) == ("1", server.address.rsplit(":", 1)[1])
+    assert [line[:2] for line in warden.helper.lines("renew")][:2] == [[fence, "1"], [fence, "2"]]
+    assert len(warden.helper.pids) == 1
+
+
+@pytest.mark.parametrize("event", ["connected", "renew"])
+def test_crash_while_held(helped, backend, event):
+    """What it was told of a session that lives is told again to the next helper."""
+    warden = helped(backend(peers.echo), **{event: {"on_error": "refuse", **({"every": "1s"} if event == "renew" else {})}})
+    warden.expected_log += ["helper"]
+    warden.helper.set(**{f"{event}__crash": 1})
+    with connect(warden.address) as client:
+        client.send(10).read(10)
+        wait_for(lambda: warden.helper.lines(event), "what was lost, again")
+        assert len(warden.helper.pids) == 2
+        client.send(10).read(10)
+    assert warden.log.wait_ends(1)[0].reason == "client.closed"
+
+
+def test_session_that_cannot_be_renewed_is_ended(helped, backend):
+    warden = helped(backend(peers.echo), renew={"every": "1s", "on_error": "refuse"})
+    warden.expected_log += ["renew hook"]
+    warden.helper.set(renew__unwilling=1)
+    with connect(warden.address) as client:
+        client.send(10).read(10)
+        assert client.read_to_end() == End("reset", 0)
+    (end,) = warden.log.wait_ends()
+    assert end.reason == "hook.failed"
+    assert any("renew hook: not now" in line.text for line in warden.log.read())
+
+
+def test_overdue_renewals_are_one_at_a_time(helped, backend):
+    """A renewal that timed out keeps the next one and the release waiting."""
+    warden = helped(backend(peers.echo), renew={"every": "1s", "timeout": "1s", "on_error": "allow"})
+    warden.expected_log += ["renew hook"]
+    warden.helper.set(renew__delay="1.6")
+    with connect(warden.address) as client:
+        client.send(10).read(10)
+        wait_for(lambda: len(warden.helper.lines("renew")) >= 2, "two late renewals")
+    wait_for(lambda: warden.helper.lines("given"), "its release")
+    order = [line[1] for line in warden.helper.lines("asked")]
+    assert order == ["acquire"] + ["renew"] * (len(order) - 2) + ["release"]
+    assert len(warden.helper.pids) == 1
 
 
 @pytest.mark.parametrize("command", ["/bin/false", "/nonexistent"])

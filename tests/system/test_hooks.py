@@ -89,6 +89,75 @@ def test_failing_acquire_is_left_alone_then_tried(through, backend):
     assert len(warden.log.matching("in a row")) == len(warden.log.matching("works again")) == 1
 
 
+def test_connected_and_renew(through, backend):
+    server = backend(peers.echo)
+    warden = through(server.address, hooked=True, hook={"connected": {}, "renew": {"every": "1s"}})
+    hooks = hooks_of(warden)
+    hooks.set("acquire", output="SEAT=7")
+    with connect(warden.address) as client:
+        client.send(10).read(10)
+        wait_for(lambda: len([run for run in hooks.runs("renew") if run.status == 0]) >= 2, "two renewals")
+        client.finish()
+        assert client.read_to_end() == End("eof", 0)
+    wait_for(hooks.released, "a release")
+    (acquired,) = hooks.runs("acquire")
+    (connected,) = hooks.runs("connected")
+    renewals = hooks.runs("renew")
+    assert f"{connected.backend}:{connected.backend_port}" == server.address and connected.client == "127.0.0.1"
+    assert [int(run.attempt) for run in renewals] == list(range(1, len(renewals) + 1))
+    assert int(renewals[-1].bytes_to_client) == 10 and int(renewals[-1].duration_ms) >= 1000
+    assert {run.var_seat for run in [connected, *renewals]} == {"7"}
+    assert {run.lease for run in [connected, *renewals]} == {acquired.lease}
+
+
+@pytest.mark.parametrize("event", ["connected", "renew"])
+def test_session_is_ended_that_cannot_be_renewed(through, backend, event):
+    warden = through(backend(peers.echo).address, hooked=True,
+                     hook={"connected": {"on_error": "refuse"}, "renew": {"every": "1s", "on_error": "refuse"}})
+    warden.expected_log += [f"{event} hook exited with 1: its session is ended"]
+    hooks_of(warden).set(event, exit=1)
+    with connect(warden.address) as client:
+        assert client.read_to_end().kind == "reset"
+    (end,) = warden.log.wait_ends()
+    assert end.reason == "hook.failed" and end.state == "relaying"
+    (released,) = wait_for(hooks_of(warden).released, "a release")
+    assert released.reason == "hook.failed"
+
+
+def test_failures_that_are_allowed(through, backend):
+    warden = through(backend(peers.echo).address, hooked=True, hook={"connected": {}, "renew": {"every": "1s", "on_error": "allow"}})
+    warden.expected_log += ["connected hook exited with 1", "renew hook exited with 1"]
+    hooks_of(warden).set("connected", exit=1)
+    hooks_of(warden).set("renew", exit=1)
+    with connect(warden.address) as client:
+        wait_for(lambda: len(hooks_of(warden).runs("renew")) >= 2, "two failed renewals")
+        client.send(10).read(10).finish()
+        assert client.read_to_end() == End("eof", 0)
+    assert len(hooks_of(warden).runs("connected")) == 1
+    wait_for(hooks_of(warden).released, "a release")
+
+
+def test_renewing_goes_on_under_a_new_steward(through, backend):
+    warden = through(backend(peers.echo).address, hooked=True, hook={"connected": {}, "renew": {"every": "1s"}})
+    hooks = hooks_of(warden)
+    with connect(warden.address) as client:
+        client.send(10).read(10)
+        wait_for(lambda: hooks.runs("connected"), "connected")
+        hooks.set("renew", gate=True)
+        wait_for(lambda: hooks.runs("renew"), "a renewal")
+        warden.expect_deaths("steward")
+        warden.expected_log += ["a hook of an earlier steward"]
+        warden.role("steward").kill()
+        wait_for(lambda: len(hooks.runs("renew")) == 2, "another renewal")
+        hooks.set("renew", gate=None)
+        wait_for(lambda: hooks.runs("renew")[1].status == 0, "the end of that")
+        client.send(10).read(10)
+    first, second = hooks.runs("renew")[:2]
+    assert first.status is None and int(second.attempt) == 2
+    assert len(hooks.runs("connected")) == 1
+    wait_for(hooks.released, "a release")
+
+
 def test_no_byte_is_taken_while_acquiring(through, backend):
     server = backend(peers.echo)
     warden = through(server.address, hooked=True)

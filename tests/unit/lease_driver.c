@@ -131,7 +131,12 @@ static void on_stopped(void *context)
 	uv_close((uv_handle_t *)&tick, NULL);
 }
 
-static const struct lease_callbacks callbacks = {on_verdict, on_end_durable, on_stopped};
+static void on_end_session(void *context, const struct session_key *key, const struct reason *reason)
+{
+	(void)context, (void)key, (void)reason;
+}
+
+static const struct lease_callbacks callbacks = {on_verdict, on_end_durable, on_end_session, on_stopped};
 
 static void move(struct slot *slot)
 {

@@ -42,7 +42,13 @@ static void on_stopped(void *context)
 	((struct fixture *)context)->stopped = true;
 }
 
-static const struct lease_callbacks callbacks = {on_verdict, on_end_durable, on_stopped};
+static void on_end_session(void *context, const struct session_key *key, const struct reason *reason)
+{
+	struct fixture *f = context;
+	f->told_to_end[key->id] = *reason;
+}
+
+static const struct lease_callbacks callbacks = {on_verdict, on_end_durable, on_end_session, on_stopped};
 
 struct session_key fixture_key(unsigned session)
 {
@@ -74,11 +80,17 @@ void fixture_hooks(struct fixture *f, const char *acquire, const char *release)
 	set_hook(f, &f->service.release, release);
 }
 
+void fixture_held_hooks(struct fixture *f, const char *connected, const char *renew)
+{
+	set_hook(f, &f->service.connected, connected);
+	set_hook(f, &f->service.renew, renew);
+}
+
 void fixture_open(struct fixture *f, const char *acquire, const char *release)
 {
 	*f = (struct fixture){.directory = "/tmp/lease-test-XXXXXX"};
 	assert_non_null(mkdtemp(f->directory));
-	f->service.acquire = f->service.release =
+	f->service.acquire = f->service.connected = f->service.renew = f->service.release =
 		(struct hook_config){.timeout_ms = 5000, .concurrency = 32, .queue = 1024, .umask = -1};
 	snprintf(f->service.name, sizeof f->service.name, "seats");
 	f->config.services = &f->service;
@@ -97,6 +109,7 @@ void fixture_close(struct fixture *f)
 	if (f->leases)
 		fixture_crash(f);
 	fixture_hooks(f, NULL, NULL);
+	fixture_held_hooks(f, NULL, NULL);
 	nftw(f->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 

@@ -15,6 +15,7 @@ struct fixture {
 	struct service_config service;
 	/* by the session's number, 1.. */
 	struct message_verdict verdict[FIXTURE_SESSIONS];
+	struct reason told_to_end[FIXTURE_SESSIONS];
 	int verdicts[FIXTURE_SESSIONS], durables[FIXTURE_SESSIONS];
 	struct slot slot[FIXTURE_SESSIONS]; /* state SLOT_FREE: does not live */
 	bool recovered, stopped;
@@ -23,6 +24,7 @@ struct fixture {
 /* Scripts are shell text, run with the journal's path in $J; NULL: there is no such hook. */
 void fixture_open(struct fixture *f, const char *acquire, const char *release);
 void fixture_hooks(struct fixture *f, const char *acquire, const char *release);
+void fixture_held_hooks(struct fixture *f, const char *connected, const char *renew);
 void fixture_close(struct fixture *f); /* and removes the directory */
 
 void fixture_start(struct fixture *f); /* a steward begins: leases_new, configure, recover, until recovered */

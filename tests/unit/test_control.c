@@ -72,7 +72,13 @@ static void on_closed(void *context)
 	((struct world *)context)->closed = true;
 }
 
-static const struct roster_host roster_host = {on_acquire, on_ended, on_resolve, on_violation, on_progress, on_closed};
+static void on_connected(void *context, const struct session_key *key, const struct session_record *record)
+{
+	(void)context, (void)key, (void)record;
+}
+
+static const struct roster_host roster_host = {
+	on_acquire, on_ended, on_connected, on_resolve, on_violation, on_progress, on_closed};
 
 static json_t *status(void *context)
 {

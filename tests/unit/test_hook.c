@@ -334,6 +334,14 @@ static void not_every_line_is_told(void **state)
 	assert_int_equal(run.line_count, HOOK_LINES_MAX);
 }
 
+static bool environment_has(const struct hook_environment *list, const char *entry)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (!strcmp(list->list[i], entry))
+			return true;
+	return false;
+}
+
 static void environment(void **state)
 {
 	(void)state;
@@ -362,8 +370,17 @@ static void environment(void **state)
 	hook_environment_fill(&list, &facts);
 	assert_int_equal(list.count, sizeof expected / sizeof *expected + 13);
 	assert_string_equal(list.list[list.count - 1], "TCPWARDEN_VAR_SEAT=4");
-	assert_string_equal(list.list[list.count - 2], "TCPWARDEN_ACQUIRED=unknown");
-	assert_string_equal(list.list[list.count - 3], "TCPWARDEN_RECOVERED=1");
+	assert_true(environment_has(&list, "TCPWARDEN_ACQUIRED=unknown"));
+	assert_true(environment_has(&list, "TCPWARDEN_RECOVERED=1"));
+	hook_environment_fini(&list);
+
+	facts.event = HOOK_RENEW;
+	hook_environment_init(&list);
+	hook_environment_fill(&list, &facts);
+	assert_int_equal(list.count, sizeof expected / sizeof *expected + 7);
+	assert_true(environment_has(&list, "TCPWARDEN_EVENT=renew"));
+	assert_true(environment_has(&list, "TCPWARDEN_VAR_SEAT=4"));
+	assert_false(environment_has(&list, "TCPWARDEN_RECOVERED=1"));
 	hook_environment_fini(&list);
 }
 

@@ -464,6 +464,134 @@ static void disk_full(void **state)
 	fixture_close(&f);
 }
 
+#define MEET  "echo meet $TCPWARDEN_EVENT $TCPWARDEN_LEASE $TCPWARDEN_VAR_SEAT $TCPWARDEN_BACKEND_PORT $TCPWARDEN_ACQUIRED >>$J; "
+#define RENEW "echo renew $TCPWARDEN_VAR_SEAT attempt=$TCPWARDEN_ATTEMPT $TCPWARDEN_BYTES_TO_CLIENT >>$J; "
+
+static void connected(unsigned session)
+{
+	struct session_key key = fixture_key(session);
+	struct session_record *record = &f.slot[session].record;
+	record->connected_ms = 1500;
+	record->backend = (struct endpoint){.family = AF_INET, .port = 9000, .ip = {198, 51, 100, 3}};
+	f.slot[session].moved[SIDE_BACKEND] = 77;
+	leases_connected(f.leases, &key, record);
+}
+
+static void start_held(const char *connected_text, const char *renew)
+{
+	start(TAKE "echo SEAT=7", GIVE);
+	fixture_held_hooks(&f, connected_text, renew);
+	f.service.renew.every_ms = 50;
+	f.service.connected.allow_on_error = true;
+	acquire(1);
+	connected(1);
+}
+
+static void told_and_renewed(void **state)
+{
+	(void)state;
+	start_held(MEET "exit 1", RENEW "echo to-the-log");
+	connected(1);
+	fixture_until(&f, fixture_count(&f, "renew 7 ") == 3);
+	assert_int_equal(fixture_count(&f, "meet connected"), 1);
+	assert_int_equal(fixture_count(&f, " 7 9000 yes\n"), 1);
+	assert_int_equal(fixture_count(&f, "attempt=3 77"), 1);
+	assert_true(quiet_log_has("connected hook exited with 1"));
+	assert_true(quiet_log_has("renew hook: to-the-log"));
+	end(1);
+	fixture_until(&f, empty());
+	unsigned renewed = fixture_count(&f, "renew 7 ");
+	uv_sleep(100);
+	for (int i = 0; i < 20; i++)
+		fixture_turn(&f, UINT64_MAX);
+	assert_int_equal(fixture_count(&f, "renew 7 "), renewed);
+	assert_int_equal(fixture_count(&f, "give"), 1);
+	fixture_close(&f);
+}
+
+/* What is being renewed is given back when that has ended. */
+static void over_while_renewed(void **state)
+{
+	(void)state;
+	start_held(NULL, "echo begun >>$J; sleep 0.3; echo done >>$J");
+	fixture_until(&f, fixture_count(&f, "begun"));
+	end(1);
+	assert_int_equal(fixture_count(&f, "done"), 0);
+	fixture_until(&f, empty());
+	const char *journal = fixture_journal(&f), *done = strstr(journal, "done"), *give = strstr(journal, "give");
+	assert_non_null(done);
+	assert_non_null(give);
+	assert_true(done < give);
+	assert_int_equal(fixture_count(&f, "begun"), 1);
+	fixture_close(&f);
+}
+
+/* It waits for its turn when its session ends. */
+static void over_before_renewed(void **state)
+{
+	(void)state;
+	start(NULL, GIVE);
+	fixture_held_hooks(&f, NULL, "echo begun >>$J; sleep 0.3");
+	f.service.renew.every_ms = 50;
+	f.service.renew.concurrency = 1;
+	leases_configure(f.leases, &f.config);
+	acquire(1);
+	fixture_until(&f, fixture_count(&f, "begun"));
+	acquire(2);
+	for (int i = 0; i < 20; i++)
+		fixture_turn(&f, UINT64_MAX);
+	end(2);
+	end(1);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "begun"), 1);
+	assert_int_equal(fixture_count(&f, "give"), 2);
+	fixture_close(&f);
+}
+
+static void not_renewed(void **state)
+{
+	(void)state;
+	start_held(NULL, "exit 1");
+	fixture_until(&f, f.told_to_end[1].who);
+	assert_int_equal(f.told_to_end[1].who, WHO_HOOK);
+	assert_int_equal(f.told_to_end[1].how, HOW_FAILED);
+	assert_int_equal(counts().held, 1);
+	end(1);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "give"), 1);
+	f.told_to_end[2].who = 0;
+	f.service.renew.allow_on_error = true;
+	fixture_held_hooks(&f, NULL, "echo tried >>$J; exit 1");
+	acquire(2);
+	fixture_until(&f, fixture_count(&f, "tried") == 2);
+	assert_int_equal(f.told_to_end[2].who, 0);
+	end(2);
+	fixture_until(&f, empty());
+	fixture_close(&f);
+}
+
+/* A successor ends the renew that runs, and renews in its stead; nobody told it that the backend is connected. */
+static void renewed_by_successor(void **state)
+{
+	(void)state;
+	start(TAKE "echo SEAT=7", GIVE);
+	fixture_held_hooks(&f, MEET, "echo begun >>$J; sleep 1; echo done >>$J");
+	f.service.renew.every_ms = 50;
+	acquire(1);
+	fixture_until(&f, fixture_count(&f, "begun"));
+	fixture_crash(&f);
+	f.slot[1].record.connected_ms = 1500;
+	fixture_held_hooks(&f, NULL, NULL); /* what the lease was acquired with counts */
+	fixture_start(&f);
+	fixture_until(&f, fixture_count(&f, "begun") == 2);
+	fixture_until(&f, fixture_count(&f, "meet connected"));
+	end(1);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "done"), fixture_count(&f, "begun") - 1);
+	assert_int_equal(fixture_count(&f, "give"), 1);
+	fixture_close(&f);
+}
+
 static void cooled_down(void **state)
 {
 	(void)state;
@@ -538,6 +666,11 @@ int main(void)
 		cmocka_unit_test(asked_twice),
 		cmocka_unit_test(not_held),
 		cmocka_unit_test(unknown),
+		cmocka_unit_test(told_and_renewed),
+		cmocka_unit_test(over_while_renewed),
+		cmocka_unit_test(over_before_renewed),
+		cmocka_unit_test(not_renewed),
+		cmocka_unit_test(renewed_by_successor),
 		cmocka_unit_test(cooled_down),
 		cmocka_unit_test(cooled_down_in_line),
 		cmocka_unit_test(one_hook_only),

@@ -81,7 +81,12 @@ static void on_closed(void *context)
 	((struct world *)context)->closed = true;
 }
 
-static const struct roster_host host = {on_acquire, on_ended, on_resolve, on_violation, on_progress, on_closed};
+static void on_connected(void *context, const struct session_key *key, const struct session_record *record)
+{
+	(void)context, (void)key, (void)record;
+}
+
+static const struct roster_host host = {on_acquire, on_ended, on_connected, on_resolve, on_violation, on_progress, on_closed};
 
 static int reader_of(int fd)
 {

@@ -33,6 +33,8 @@ void service_config_fini(struct service_config *service)
 	free(service->backends);
 	free(service->reject_message);
 	hook_config_fini(&service->acquire);
+	hook_config_fini(&service->connected);
+	hook_config_fini(&service->renew);
 	hook_config_fini(&service->release);
 	memset(service, 0, sizeof *service);
 }

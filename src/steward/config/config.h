@@ -24,6 +24,9 @@ struct address {
 
 enum hook_mode { HOOK_MODE_EXEC, HOOK_MODE_HELPER };
 
+/* When a hook is run. */
+enum hook_event { HOOK_ACQUIRE, HOOK_CONNECTED, HOOK_RENEW, HOOK_RELEASE, HOOK_EVENTS };
+
 /* A program that is run. The list is NULL-terminated. */
 struct hook_config {
 	char **command; /* NULL: no such hook */
@@ -32,6 +35,7 @@ struct hook_config {
 	uint32_t queue;
 	enum hook_mode mode;
 	uint32_t cooldown_ms; /* acquire; 0: never */
+	uint32_t every_ms;    /* renew */
 	bool allow_on_error;  /* on_error = "allow" */
 	char *directory;      /* NULL: the state directory */
 	char **environment;   /* "KEY=VALUE", NULL-terminated, or NULL */
@@ -49,8 +53,8 @@ struct service_config {
 	struct backend_config *backends;
 	size_t backend_count;
 	enum balance balance;
-	struct policy policy; /* policy.hooked says whether there is an acquire or release hook */
-	struct hook_config acquire, release;
+	struct policy policy; /* policy.hooked: service_has_lease */
+	struct hook_config acquire, connected, renew, release;
 	uint32_t limit_connections; /* 0: none */
 	char *reject_message;       /* NULL: a reset */
 	size_t reject_length;
@@ -90,6 +94,13 @@ void service_config_fini(struct service_config *service); /* what it points to; 
 void config_errors_free(struct config_errors *errors);
 
 const struct service_config *config_service(const struct config *config, const char *name); /* NULL: none */
+
+const struct hook_config *service_hook(const struct service_config *service, enum hook_event event);
+
+/* Whether its sessions have a lease: for any hook of a session. */
+bool service_has_lease(const struct service_config *service);
+
+const char *hook_event_word(enum hook_event event); /* the name of its settings */
 
 /* Whether any address of that side is or may be one of TCP: a unix socket knows no silence. */
 bool service_has_tcp(const struct service_config *service, enum side side);

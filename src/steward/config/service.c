@@ -221,7 +221,7 @@ static void read_service(struct reader *r, const config_setting_t *group, size_t
 		r->no_memory = true;
 		return;
 	}
-	service->acquire.umask = service->release.umask = -1;
+	service->acquire.umask = service->connected.umask = service->renew.umask = service->release.umask = -1;
 	if (r->defaults) {
 		r->muted = true; /* complained of once, where it stands */
 		read_group(r, "defaults", "defaults", settings_service, r->defaults, service);
@@ -234,11 +234,11 @@ static void read_service(struct reader *r, const config_setting_t *group, size_t
 		reader_complain(r, line_of(group), path, "no listen (listen = \"*:5020\";)");
 	if (!member(group, "backends") && !member(r->defaults, "backends"))
 		reader_complain(r, line_of(group), path, "no backends (backends = \"plc-a.lan:502\";)");
-	check_hook(r, path, group, "acquire", &service->acquire);
-	check_hook(r, path, group, "release", &service->release);
+	for (enum hook_event event = 0; event < HOOK_EVENTS; event++)
+		check_hook(r, path, group, hook_event_word(event), service_hook(service, event));
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
 		liveness_derive(&service->policy.side[s]);
-	service->policy.hooked = service->acquire.command || service->release.command;
+	service->policy.hooked = service_has_lease(service);
 }
 
 static void check_names(struct reader *r, const config_setting_t *list)

@@ -28,12 +28,12 @@ static const char *const words_on_error[] = {"refuse", "allow", NULL};
 
 /* tcp(7); the kernel refuses more: MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL, MAX_TCP_KEEPCNT of include/net/tcp.h */
 static const struct setting settings_keepalive[] = {
-	{"idle", SETTING_S, FIELD(side_policy, keepalive_idle_s), .low = SECOND, .high = 32767 * SECOND,
-		.example = "2h", .meaning = "silence after which the first probe goes out; from dead_after if not given"},
-	{"interval", SETTING_S, FIELD(side_policy, keepalive_interval_s), .low = SECOND, .high = 32767 * SECOND,
-		.example = "10s", .meaning = "time between probes; from dead_after if not given"},
-	{"count", SETTING_NUMBER, FIELD(side_policy, keepalive_count), .low = 1, .high = 127,
-		.example = "3", .meaning = "unanswered probes after which the peer is dead; from dead_after if not given"},
+	{"idle", SETTING_S, FIELD(side_policy, keepalive_idle_s), .low = SECOND, .high = 32767 * SECOND, .example = "2h",
+		.meaning = "silence after which the first probe goes out; from dead_after if not given"},
+	{"interval", SETTING_S, FIELD(side_policy, keepalive_interval_s), .low = SECOND, .high = 32767 * SECOND, .example = "10s",
+		.meaning = "time between probes; from dead_after if not given"},
+	{"count", SETTING_NUMBER, FIELD(side_policy, keepalive_count), .low = 1, .high = 127, .example = "3",
+		.meaning = "unanswered probes after which the peer is dead; from dead_after if not given"},
 	{.name = NULL},
 };
 
@@ -43,8 +43,8 @@ static const struct setting settings_keepalive[] = {
 		{"stall_after", SETTING_MS, FIELD(side_policy, stall_after_ms), .low = SECOND, .high = DAYS_24, .off = true,     \
 			.value = "off", .example = "10m",                                                                        \
 			.meaning = "a peer that takes none of the bytes that wait for it for so long is given up"},              \
-	{"linger", SETTING_WORD, FIELD(side_policy, linger), .words = words_linger, .value = "deliver",                          \
-		.meaning = "how this side's socket is closed at an orderly end"},                                                \
+		{"linger", SETTING_WORD, FIELD(side_policy, linger), .words = words_linger, .value = "deliver",                  \
+			.meaning = "how this side's socket is closed at an orderly end"},                                        \
 		{"linger_timeout", SETTING_MS, FIELD(side_policy, linger_timeout_ms), .low = 1, .high = DAYS_24, .value = "30s", \
 			.meaning = "how long delivery may go on without progress once the session has ended"},                   \
 		{"keepalive", SETTING_KEEPALIVE, .settings = settings_keepalive, .example = "false",                             \
@@ -77,10 +77,6 @@ static const struct setting settings_backend_side[] = {
 			.meaning = "whether it is run for each event, or once and told of them"},                                \
 		{"timeout", SETTING_MS, FIELD(hook_config, timeout_ms), .low = 100, .high = DAYS_24, .value = "10s",             \
 			.meaning = "how long it may run before it is ended"},                                                    \
-		{"concurrency", SETTING_NUMBER, FIELD(hook_config, concurrency), .low = 1, .high = 1024, .value = "32",          \
-			.meaning = "how many of a service run at once"},                                                         \
-		{"queue", SETTING_NUMBER, FIELD(hook_config, queue), .low = 0, .high = MILLION, .value = "1024",                 \
-			.meaning = "how many of a service wait for their turn"},                                                 \
 		{"directory", SETTING_PATH, FIELD(hook_config, directory), .high = PATH_MAX - 1, .example = "/var/lib/seats",    \
 			.meaning = "its working directory; the state directory if not given"},                                   \
 		{"umask", SETTING_OCTAL, FIELD(hook_config, umask), .high = 0777, .example = "0027",                             \
@@ -91,8 +87,22 @@ static const struct setting settings_backend_side[] = {
 			.meaning = "variables that it gets beside those of tcpwarden-hooks(7)"                                   \
 	}
 
+#define HOOK_CONCURRENCY                                                                                                         \
+	{                                                                                                                        \
+		"concurrency", SETTING_NUMBER, FIELD(hook_config, concurrency), .low = 1, .high = 1024, .value = "32",           \
+										.meaning = "how many of a service run at once"   \
+	}
+
+#define HOOK_QUEUE                                                                                                               \
+	{                                                                                                                        \
+		"queue", SETTING_NUMBER, FIELD(hook_config, queue), .low = 0, .high = MILLION, .value = "1024",                  \
+								    .meaning = "how many of a service wait for their turn"       \
+	}
+
 static const struct setting settings_acquire[] = {
 	HOOK_SETTINGS,
+	HOOK_CONCURRENCY,
+	HOOK_QUEUE,
 	{"on_error", SETTING_WORD, FIELD(hook_config, allow_on_error), .words = words_on_error, .value = "refuse",
 		.meaning = "what becomes of the client when it says no"},
 	{"cooldown", SETTING_MS, FIELD(hook_config, cooldown_ms), .low = 100, .high = DAYS_24, .off = true, .value = "5s",
@@ -100,14 +110,38 @@ static const struct setting settings_acquire[] = {
 	{.name = NULL},
 };
 
+static const struct setting settings_connected[] = {
+	HOOK_SETTINGS,
+	HOOK_CONCURRENCY,
+	{"on_error", SETTING_WORD, FIELD(hook_config, allow_on_error), .words = words_on_error, .value = "allow",
+		.meaning = "what becomes of the session when it fails"},
+	{.name = NULL},
+};
+
+static const struct setting settings_renew[] = {
+	HOOK_SETTINGS,
+	HOOK_CONCURRENCY,
+	{"every", SETTING_MS, FIELD(hook_config, every_ms), .low = SECOND, .high = DAYS_24, .value = "1m",
+		.meaning = "how often it runs while the session lives"},
+	{"on_error", SETTING_WORD, FIELD(hook_config, allow_on_error), .words = words_on_error, .value = "refuse",
+		.meaning = "what becomes of the session when it fails"},
+	{.name = NULL},
+};
+
 static const struct setting settings_release[] = {
 	HOOK_SETTINGS,
+	HOOK_CONCURRENCY,
+	HOOK_QUEUE,
 	{.name = NULL},
 };
 
 static const struct setting settings_hooks[] = {
 	{"acquire", SETTING_GROUP, FIELD(service_config, acquire), .settings = settings_acquire,
 		.meaning = "run before a backend is connected"},
+	{"connected", SETTING_GROUP, FIELD(service_config, connected), .settings = settings_connected,
+		.meaning = "run once the backend is connected"},
+	{"renew", SETTING_GROUP, FIELD(service_config, renew), .settings = settings_renew,
+		.meaning = "run every so often while the session lives"},
 	{"release", SETTING_GROUP, FIELD(service_config, release), .settings = settings_release,
 		.meaning = "run once the session is over, until it succeeds"},
 	{.name = NULL},
@@ -225,7 +259,7 @@ bool setting_is_later(const char *parent, const char *name)
 		{NULL, "transparent"}, {NULL, "mark"},
 		{"", "status"}, {"", "drain_timeout"}, {"", "upgrade_timeout"},
 		{"limits", "per_client"}, {"limits", "rate"}, {"limits", "on_limit"}, {"limits", "reclaim_timeout"},
-		{"hooks", "renew"}, {"hooks", "connected"}, {"hooks", "prepare_listen"}, {"hooks", "shutdown"},
+		{"hooks", "prepare_listen"}, {"hooks", "shutdown"},
 		{"acquire", "user"}, {"acquire", "group"},
 		{"release", "user"}, {"release", "group"}, {"release", "cooldown"},
 		/* clang-format on */

@@ -55,8 +55,8 @@ void warnings_tell(const struct warnings *w)
 	for (size_t i = 0; i < config->service_count; i++) {
 		const struct service_config *s = &config->services[i];
 
-		tell_hook(w, i, "acquire", &s->acquire);
-		tell_hook(w, i, "release", &s->release);
+		for (enum hook_event event = 0; event < HOOK_EVENTS; event++)
+			tell_hook(w, i, hook_event_word(event), service_hook(s, event));
 		if (s->acquire.command && !s->release.command)
 			warnings_add(w, i, "hooks", "an acquire without a release: what it takes is never given back");
 		if (s->reject_message && !s->limit_connections)

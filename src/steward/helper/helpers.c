@@ -61,7 +61,10 @@ static bool is_named(const struct helper *helper, const struct hook_config *hook
 static bool is_wanted(const struct helpers *helpers, const struct helper *helper)
 {
 	const struct service_config *service = helpers->config ? config_service(helpers->config, helper->service) : NULL;
-	return service && (is_named(helper, &service->acquire) || is_named(helper, &service->release));
+	for (enum hook_event event = 0; service && event < HOOK_EVENTS; event++)
+		if (is_named(helper, service_hook(service, event)))
+			return true;
+	return false;
 }
 
 void helpers_configure(struct helpers *helpers, const struct config *config)

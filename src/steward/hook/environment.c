@@ -12,11 +12,6 @@
 #define OURS         HOOK_ENVIRONMENT_OURS
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-static const char *event_word(enum hook_event event)
-{
-	return event == HOOK_ACQUIRE ? "acquire" : "release";
-}
-
 void hook_environment_init(struct hook_environment *environment)
 {
 	*environment = (struct hook_environment){0};
@@ -96,20 +91,26 @@ static uint64_t duration_ms(const struct session_record *session)
 	return session->started_us && now_us > session->started_us ? (now_us - session->started_us) / 1000 : 0;
 }
 
-static void fill_end(struct hook_environment *environment, const struct hook_facts *facts)
+/* Of a session that has gone on to its backend. */
+static void fill_session(struct hook_environment *environment, const struct hook_facts *facts)
 {
 	const struct session_record *session = facts->session;
 	set_endpoint(environment, OURS "BACKEND", &session->backend);
+	hook_environment_set(environment, OURS "BYTES_TO_BACKEND", "%" PRIu64, session->bytes[SIDE_CLIENT]);
+	hook_environment_set(environment, OURS "BYTES_TO_CLIENT", "%" PRIu64, session->bytes[SIDE_BACKEND]);
+	hook_environment_set(environment, OURS "DURATION_MS", "%" PRIu64, duration_ms(session));
+	hook_environment_set(environment, OURS "ACQUIRED", "%s", facts->unknown ? "unknown" : "yes");
+}
+
+static void fill_end(struct hook_environment *environment, const struct hook_facts *facts)
+{
+	const struct session_record *session = facts->session;
 	hook_environment_set(environment, OURS "REASON", "%s.%s", who_word(session->reason.who), how_word(session->reason.how));
 	hook_environment_set(environment, OURS "OPERATION", "%s", operation_word(session->reason.operation));
 	hook_environment_set(environment, OURS "ERRNO", "%d", session->reason.error);
-	hook_environment_set(environment, OURS "BYTES_TO_BACKEND", "%" PRIu64, session->bytes[SIDE_CLIENT]);
-	hook_environment_set(environment, OURS "BYTES_TO_CLIENT", "%" PRIu64, session->bytes[SIDE_BACKEND]);
 	hook_environment_set(environment, OURS "UNDELIVERED_TO_BACKEND", "%" PRIu64, session->undelivered[SIDE_CLIENT]);
 	hook_environment_set(environment, OURS "UNDELIVERED_TO_CLIENT", "%" PRIu64, session->undelivered[SIDE_BACKEND]);
-	hook_environment_set(environment, OURS "DURATION_MS", "%" PRIu64, duration_ms(session));
 	hook_environment_set(environment, OURS "RECOVERED", "%d", facts->recovered);
-	hook_environment_set(environment, OURS "ACQUIRED", "%s", facts->unknown ? "unknown" : "yes");
 }
 
 void hook_environment_begin(struct hook_environment *environment, char *const *own)
@@ -128,7 +129,7 @@ void hook_environment_tell(struct hook_environment *environment, const struct ho
 	const struct session_record *session = facts->session;
 	char lease[24];
 	lease_format(facts->fence, lease);
-	hook_environment_set(environment, OURS "EVENT", "%s", event_word(facts->event));
+	hook_environment_set(environment, OURS "EVENT", "%s", hook_event_word(facts->event));
 	hook_environment_set(environment, OURS "SERVICE", "%s", session->service);
 	hook_environment_set(environment, OURS "LEASE", "%s", lease);
 	hook_environment_set(environment, OURS "FENCE", "%" PRIu64, facts->fence);
@@ -136,6 +137,8 @@ void hook_environment_tell(struct hook_environment *environment, const struct ho
 	set_endpoint(environment, OURS "CLIENT", &session->client);
 	set_endpoint(environment, OURS "LOCAL", &session->local);
 	hook_environment_set(environment, OURS "ATTEMPT", "%" PRIu32, facts->attempt);
+	if (facts->event != HOOK_ACQUIRE)
+		fill_session(environment, facts);
 	if (facts->event == HOOK_RELEASE)
 		fill_end(environment, facts);
 	for (char *const *variable = facts->variables; variable && *variable; variable++) {

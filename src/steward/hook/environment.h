@@ -3,7 +3,7 @@
  */
 #ifndef STEWARD_HOOK_ENVIRONMENT_H
 #define STEWARD_HOOK_ENVIRONMENT_H
-#include "wire/ledger.h"
+#include "steward/config/config.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,13 +17,11 @@ struct hook_environment {
 	bool failed; /* out of memory: not to be used */
 };
 
-enum hook_event { HOOK_ACQUIRE, HOOK_RELEASE };
-
 /* What a lease says to its hooks. */
 struct hook_facts {
 	enum hook_event event;
 	uint64_t fence;
-	const struct session_record *session; /* acquire: as accepted; release: as ended */
+	const struct session_record *session; /* acquire: as accepted; later: as it stands; release: as ended */
 	char *const *environment;             /* the hook's own, NULL-terminated or NULL */
 	char *const *variables;               /* "KEY=VALUE" that acquire printed, NULL-terminated or NULL */
 	uint32_t attempt;                     /* from 1 */

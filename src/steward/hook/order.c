@@ -47,13 +47,20 @@ static int copy_texts(struct hook_order *order, char *const *command, char *cons
 int hook_order_copy(struct hook_order *ret, const struct hook_config *from, const char *state_directory)
 {
 	*ret = (struct hook_order){
-		.umask = from->umask, .timeout_ms = from->timeout_ms, .helper = from->mode == HOOK_MODE_HELPER};
+		.umask = from->umask,
+		.timeout_ms = from->timeout_ms,
+		.every_ms = from->every_ms,
+		.allow_on_error = from->allow_on_error,
+		.helper = from->mode == HOOK_MODE_HELPER,
+	};
 	return copy_texts(ret, from->command, from->environment, from->directory ? from->directory : state_directory);
 }
 
 int hook_order_again(struct hook_order *ret, const struct hook_order *from)
 {
-	*ret = (struct hook_order){.umask = from->umask, .timeout_ms = from->timeout_ms, .helper = from->helper};
+	*ret = *from;
+	ret->command = ret->environment = NULL;
+	ret->directory = NULL;
 	return copy_texts(ret, from->command, from->environment, from->directory);
 }
 

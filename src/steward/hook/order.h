@@ -10,7 +10,9 @@ struct hook_order {
 	char *directory;
 	int umask; /* -1: as ours */
 	uint32_t timeout_ms;
-	bool helper; /* the command is a helper that is told of each event */
+	uint32_t every_ms;   /* renew */
+	bool allow_on_error; /* connected, renew: the session goes on when it fails */
+	bool helper;         /* the command is a helper that is told of each event */
 };
 
 /* 0 or -ENOMEM, *ret then being empty. */

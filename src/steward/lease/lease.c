@@ -1,18 +1,13 @@
 #include "steward/lease/set.h"
 
 #include "base/clock.h"
-#include "steward/helper/helpers.h"
 #include "steward/lease/ended.h"
 #include "steward/log/log.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <inttypes.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sysexits.h>
 #include <syslog.h>
 
 void lease_set_phase(struct lease *lease, enum lease_phase phase)
@@ -66,6 +61,8 @@ static void on_turn(struct hook_turn *turn)
 	struct lease *lease = (struct lease *)((char *)turn - offsetof(struct lease, turn));
 	if (lease->phase == PHASE_QUEUED)
 		lease_acquire_turn(lease);
+	else if (lease->held.stage == HELD_WAITING)
+		lease_held_turn(lease);
 	else
 		lease_release_turn(lease);
 }
@@ -87,34 +84,9 @@ static void on_closed(uv_handle_t *handle)
 	free(lease);
 }
 
-static void close_hook(struct lease *lease)
-{
-	if (lease->hook)
-		hook_close(lease->hook);
-	if (lease->call)
-		helper_call_close(lease->call);
-	lease->hook = NULL;
-	lease->call = NULL;
-}
-
-void lease_open_hook(struct lease *lease)
-{
-	if (lease->call)
-		helper_call_open(lease->call);
-	else
-		hook_open(lease->hook);
-}
-
-void lease_drop_hook(struct lease *lease)
-{
-	close_hook(lease);
-	lease_untried(lease);
-	hook_line_leave(&lease->turn);
-}
-
 void lease_close(struct lease *lease)
 {
-	close_hook(lease);
+	lease_close_hook(lease);
 	uv_close((uv_handle_t *)&lease->timer, on_closed);
 }
 
@@ -215,72 +187,6 @@ void lease_leave(struct lease *lease, enum lease_event event)
 	store_remove(lease->leases->store, &lease->item, held ? lease_must(ended_new(&lease->record, clock_real_us())) : NULL);
 }
 
-void lease_on_hook_line(void *context, const char *line)
-{
-	struct lease *lease = context;
-	LEASE_LOG(lease, LOG_INFO, "%s hook: %s", lease->phase == PHASE_ACQUIRING ? "acquire" : "release", line);
-}
-
-int lease_start_hook(struct lease *lease, enum hook_event event, const struct hook_callbacks *callbacks)
-{
-	const struct hook_order *order = event == HOOK_ACQUIRE ? &lease->acquire : &lease->record.release;
-	struct hook_facts facts = {
-		.event = event,
-		.fence = lease->item.fence,
-		.session = &lease->record.session,
-		.environment = order->environment,
-		.variables = lease->record.variables,
-		.attempt = event == HOOK_ACQUIRE ? 1 : lease->record.attempts,
-		.recovered = lease->record.recovered,
-		.unknown = lease->record.unknown,
-	};
-	struct hook_environment environment;
-	hook_environment_init(&environment);
-	hook_environment_fill(&environment, &facts);
-	int r = -ENOMEM;
-	if (!environment.failed && order->helper) {
-		r = helpers_call(&lease->call, &lease->leases->helpers, order, lease->record.session.service, lease->item.fence,
-			environment.list, callbacks, lease);
-	} else if (!environment.failed) {
-		struct hook_program program = {
-			.command = order->command,
-			.environment = environment.list,
-			.directory = order->directory,
-			.umask = order->umask,
-			.timeout_ms = order->timeout_ms,
-		};
-		r = hook_start(&lease->hook, lease->leases->loop, &program, event == HOOK_ACQUIRE, callbacks, lease);
-	}
-	hook_environment_fini(&environment);
-	if (!r && lease->hook)
-		lease->record.hook = *hook_group(lease->hook);
-	return r;
-}
-
-/* What is to be told of how a hook ended, otherwise than well. */
-void lease_describe(char *text, size_t size, const struct lease *lease, enum hook_event event, const struct hook_result *result)
-{
-	const struct hook_order *order = event == HOOK_ACQUIRE ? &lease->acquire : &lease->record.release;
-	switch (result->outcome) {
-	case HOOK_EXITED:
-		snprintf(text, size, "exited with %d%s", result->value, result->value == EX_TEMPFAIL ? " (busy)" : "");
-		break;
-	case HOOK_SIGNALED:
-		snprintf(text, size, "was killed by signal %d", result->value);
-		break;
-	case HOOK_TIMED_OUT:
-		snprintf(text, size, "took longer than its timeout of %" PRIu32 " ms", order->timeout_ms);
-		break;
-	case HOOK_LOST:
-		snprintf(text, size, "was lost with its helper");
-		break;
-	case HOOK_NOT_RUN:
-		snprintf(text, size, "could not be run: %s: %s (in directory %s)", order->command[0], strerror(result->value),
-			order->directory);
-		break;
-	}
-}
-
 static void become_held(struct lease *lease)
 {
 	uv_timer_stop(&lease->timer);
@@ -291,6 +197,7 @@ static void become_held(struct lease *lease)
 	assert_due(lease, LEASE_EFFECT_SESSION_GOES_ON);
 	lease_set_phase(lease, PHASE_HELD);
 	go(lease, lease->item.fence);
+	lease_held_next(lease);
 }
 
 void lease_answer_held(struct lease *lease)
@@ -299,11 +206,14 @@ void lease_answer_held(struct lease *lease)
 	go(lease, lease->item.fence);
 }
 
-void lease_hold(struct lease *lease)
+void lease_hold(struct lease *lease, bool changed)
 {
 	lease_set_phase(lease, PHASE_HELD);
-	lease->record.hook = (struct process_group){0};
-	lease_save(lease);
+	if (changed || lease->record.hook.pid) {
+		lease->record.hook = (struct process_group){0};
+		lease_save(lease);
+	}
+	lease_held_next(lease);
 }
 
 /* The addresses came from the socket when it was accepted; what a ledger says of them is but a claim. */
@@ -377,8 +287,13 @@ void lease_on_durable(struct lease *lease)
 	case PHASE_CONFIRMING:
 		become_held(lease);
 		break;
+	case PHASE_HELD:
+		assert_due(lease, LEASE_EFFECT_SESSION_GOES_ON);
+		lease_held_durable(lease);
+		break;
 	case PHASE_ENDING:
-		lease_release(lease);
+		if (lease_held_is_over(lease))
+			lease_release(lease);
 		break;
 	case PHASE_STARTING:
 		assert_due(lease, LEASE_EFFECT_RELEASE_RUNS);
@@ -392,7 +307,6 @@ void lease_on_durable(struct lease *lease)
 	case PHASE_BEHIND:
 	case PHASE_QUEUED:
 	case PHASE_ACQUIRING:
-	case PHASE_HELD:
 	case PHASE_TURN:
 	case PHASE_RELEASING:
 	case PHASE_BACKOFF:

@@ -41,6 +41,19 @@ enum lease_phase {
 	PHASE_GONE,
 };
 
+/* HELD, or already ENDING: the hook that runs for it meanwhile, which has hook, turn and timer of the lease to itself. */
+enum held_stage {
+	HELD_QUIET,
+	HELD_WAITING,  /* for its turn */
+	HELD_STARTING, /* its row is being written, it waits at the gate */
+	HELD_RUNNING,
+};
+struct held_hook {
+	enum held_stage stage;
+	enum hook_event event;
+	bool connected_due;
+};
+
 struct lease {
 	struct leases *leases;
 	enum lease_phase phase;
@@ -49,10 +62,11 @@ struct lease {
 	uint32_t acquire_queue;
 	bool allow_on_error;
 	uint32_t cooldown_ms;
-	bool tries;        /* its acquire is the one that tries a cold hook */
-	bool wanted;       /* a verdict is owed */
-	bool over;         /* no longer to be held: its session is over, or does not want it */
-	bool end_owed;     /* on_end_durable is to be called once the row says what it says now */
+	bool tries;    /* its acquire is the one that tries a cold hook */
+	bool wanted;   /* a verdict is owed */
+	bool over;     /* no longer to be held: its session is over, or does not want it */
+	bool end_owed; /* on_end_durable is to be called once the row says what it says now */
+	struct held_hook held;
 	uint32_t failures; /* releases failed since we started */
 	struct store_item item;
 	struct hook *hook;        /* its hook at work: a process, */
@@ -72,13 +86,13 @@ void lease_on_durable(struct lease *lease);
 void lease_save(struct lease *lease);
 void lease_answer_held(struct lease *lease); /* asked again while it is held */
 void lease_end(struct lease *lease, const struct session_record *record, bool recovered);
-void lease_hold(struct lease *lease); /* LOADED, and its session lives; its row is written anew */
+void lease_hold(struct lease *lease, bool changed); /* LOADED, and its session lives; changed: its row says less than is known */
 void lease_release(struct lease *lease);
 void lease_retry_now(struct lease *lease);       /* BACKOFF */
 void lease_refuse_shutdown(struct lease *lease); /* BEHIND, QUEUED */
 void lease_close(struct lease *lease);           /* whatever it does; freed when its handles are closed */
 
-/* Steps that its parts share (acquire.c, release.c). */
+/* Steps that its parts share (acquire.c, held.c, release.c). */
 #define LEASE_LOG(lease, priority, ...)                                                                                          \
 	log_session_line(priority, (lease)->record.session.service, (lease)->record.key.id, __VA_ARGS__)
 void *lease_must(void *memory);                               /* ends the process if it is NULL */
@@ -87,15 +101,24 @@ void lease_set_phase(struct lease *lease, enum lease_phase phase);
 void lease_refuse(struct lease *lease, enum who who, enum how how, int error);
 void lease_go_without(struct lease *lease, enum who who, enum how how, int error); /* or refuse, as on_error says */
 void lease_leave(struct lease *lease, enum lease_event event);                     /* one that leads to GONE */
+void lease_held_next(struct lease *lease); /* HELD: what is due now, or the time when renew is */
+void lease_held_turn(struct lease *lease);
+void lease_held_durable(struct lease *lease); /* HELD */
+bool lease_held_is_over(struct lease *lease); /* ENDING: nothing runs; otherwise lease_release follows when nothing does */
+void lease_connected(struct lease *lease, const struct session_record *record);
 void lease_unlink_predecessor(struct lease *lease);
-enum { LEASE_LOSSES_MAX = 3 }; /* a helper that ends at each try may do so because of it */
+enum {
+	LEASE_LOSSES_MAX = 3,    /* a helper that ends at each try may do so because of it */
+	LEASE_LATE_POLL_MS = 20, /* how often it is asked whether a helper's answer is still overdue */
+};
 void lease_acquire_turn(struct lease *lease);
 void lease_untried(struct lease *lease); /* if its acquire was to try a cold hook, another may */
 void lease_release_turn(struct lease *lease);
 
-/* Starts a hook of this lease, at its gate. 0 or -errno. */
+/* work.c: the hook that is at work for it. Starts one, at its gate. 0 or -errno. */
 int lease_start_hook(struct lease *lease, enum hook_event event, const struct hook_callbacks *callbacks);
 void lease_open_hook(struct lease *lease);
+void lease_close_hook(struct lease *lease);
 void lease_drop_hook(struct lease *lease); /* also its place in the line */
 void lease_on_hook_line(void *context, const char *line);
 

@@ -301,7 +301,7 @@ void leases_acquire(
 		answer_at_once(leases, key, VERDICT_REFUSE, WHO_SYSTEM, config ? HOW_SHUTDOWN : HOW_FAILED, 0);
 		return;
 	}
-	if (!config->acquire.command && !config->release.command) {
+	if (!service_has_lease(config)) {
 		answer_at_once(leases, key, VERDICT_GO, WHO_NONE, HOW_NONE, 0);
 		return;
 	}
@@ -317,6 +317,8 @@ void leases_acquire(
 	}
 	struct lease *lease = leases_add(leases, key);
 	if (!lease || hook_order_copy(&lease->acquire, &config->acquire, leases->state_directory) ||
+		hook_order_copy(&lease->record.connected, &config->connected, leases->state_directory) ||
+		hook_order_copy(&lease->record.renew, &config->renew, leases->state_directory) ||
 		hook_order_copy(&lease->record.release, &config->release, leases->state_directory)) {
 		log_line(LOG_CRIT, "out of memory");
 		abort(); /* what is half done is found in the store at the next start */
@@ -336,6 +338,13 @@ void leases_acquire(
 		lease_wait(lease, predecessor);
 	else
 		lease_begin(lease);
+}
+
+void leases_connected(struct leases *leases, const struct session_key *key, const struct session_record *record)
+{
+	struct lease *lease = leases_find(leases, key);
+	if (lease)
+		lease_connected(lease, record);
 }
 
 void leases_end(struct leases *leases, const struct session_key *key, const struct session_record *record, bool recovered)

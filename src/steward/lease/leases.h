@@ -31,6 +31,8 @@ struct lease_callbacks {
 	void (*on_verdict)(void *context, const struct session_key *key, const struct message_verdict *verdict);
 	/* Answer to leases_end: that this session is over is durable (or it had no lease), its slot may be freed. */
 	void (*on_end_durable)(void *context, const struct session_key *key);
+	/* A hook of this session has failed, and the session shall end. */
+	void (*on_end_session)(void *context, const struct session_key *key, const struct reason *reason);
 	/* Nothing runs and nothing is due: what leases_stop waits for. */
 	void (*on_stopped)(void *context);
 };
@@ -67,6 +69,9 @@ void leases_configure(struct leases *leases, const struct config *config);
  * the socket itself. */
 void leases_acquire(
 	struct leases *leases, const struct session_key *key, const char *service, const struct session_record *record);
+
+/* Its backend is connected; may be said more than once. */
+void leases_connected(struct leases *leases, const struct session_key *key, const struct session_record *record);
 
 /* The session is over; record says how. No verdict is given any more; an acquire that runs is left to finish, and what it takes
  * is released. recovered: no relay said so, its processes are gone. */

@@ -172,16 +172,17 @@ static void session_decode(struct session_record *ret, const json_t *object)
 	endpoint_decode(&ret->backend, json_object_get(object, "backend"));
 }
 
-static json_t *release_encode(const struct hook_order *release)
+static json_t *order_encode(const struct hook_order *order)
 {
-	if (!release->command)
+	if (!order->command)
 		return json_null();
-	return json_pack("{so so so si sI sb}", "command", list_encode(release->command), "environment",
-		list_encode(release->environment), "directory", record_bytes_encode(release->directory), "umask", release->umask,
-		"timeout_ms", (json_int_t)release->timeout_ms, "helper", (int)release->helper);
+	return json_pack("{so so so si sI sI sb sb}", "command", list_encode(order->command), "environment",
+		list_encode(order->environment), "directory", record_bytes_encode(order->directory), "umask", order->umask,
+		"timeout_ms", (json_int_t)order->timeout_ms, "every_ms", (json_int_t)order->every_ms, "allow",
+		(int)order->allow_on_error, "helper", (int)order->helper);
 }
 
-static int release_decode(struct hook_order *ret, const json_t *object)
+static int order_decode(struct hook_order *ret, const json_t *object)
 {
 	*ret = (struct hook_order){.umask = -1};
 	if (!object || json_is_null(object))
@@ -189,6 +190,8 @@ static int release_decode(struct hook_order *ret, const json_t *object)
 	ret->umask = (int)number(object, "umask");
 	ret->timeout_ms = (uint32_t)number(object, "timeout_ms");
 	ret->helper = json_is_true(json_object_get(object, "helper"));
+	ret->every_ms = (uint32_t)number(object, "every_ms");
+	ret->allow_on_error = json_is_true(json_object_get(object, "allow"));
 	int r = list_decode(&ret->command, json_object_get(object, "command"));
 	if (!r)
 		r = list_decode(&ret->environment, json_object_get(object, "environment"));
@@ -215,12 +218,14 @@ static void hook_decode(struct process_group *ret, const json_t *object)
 
 char *lease_record_encode(const struct lease_record *record)
 {
-	json_t *object = json_pack("{si so sI sI sI so so ss sb sb sb so so so so sI so so so}", "version", RECORD_VERSION,
-		"tree", word_encode(record->tree), "relay", (json_int_t)record->key.relay, "incarnation",
+	json_t *object = json_pack("{si so sI sI sI so so ss sb sb sb so so so sb sI so so so so sI so so so}", "version",
+		RECORD_VERSION, "tree", word_encode(record->tree), "relay", (json_int_t)record->key.relay, "incarnation",
 		(json_int_t)record->key.incarnation, "slot", (json_int_t)record->key.slot, "service",
 		record_bytes_encode(record->session.service), "session", session_encode(&record->session), "state",
 		life_state_word(record->state), "unknown", (int)record->unknown, "ended", (int)record->ended, "recovered",
-		(int)record->recovered, "release", release_encode(&record->release), "hook", hook_encode(&record->hook),
+		(int)record->recovered, "connected", order_encode(&record->connected), "renew", order_encode(&record->renew),
+		"release", order_encode(&record->release), "was_connected", (int)record->was_connected, "renewals",
+		(json_int_t)record->renewals, "renewed_us", word_encode(record->renewed_us), "hook", hook_encode(&record->hook),
 		"variables", list_encode(record->variables), "route", endpoint_encode(&record->route), "attempts",
 		(json_int_t)record->attempts, "acquired_us", word_encode(record->acquired_us), "ended_us",
 		word_encode(record->ended_us), "why", record->why ? record_bytes_encode(record->why) : json_null());
@@ -274,6 +279,9 @@ static int decode(struct lease_record *record, const json_t *object)
 	record->acquired_us = word_decode(object, "acquired_us");
 	record->ended_us = word_decode(object, "ended_us");
 	record->why = bytes_decode(json_object_get(object, "why"));
+	record->was_connected = json_is_true(json_object_get(object, "was_connected"));
+	record->renewals = (uint32_t)number(object, "renewals");
+	record->renewed_us = word_decode(object, "renewed_us");
 	session_decode(&record->session, json_object_get(object, "session"));
 	record->key.id = record->session.id;
 	endpoint_decode(&record->route, json_object_get(object, "route"));
@@ -285,12 +293,16 @@ static int decode(struct lease_record *record, const json_t *object)
 	snprintf(record->session.service, sizeof record->session.service, "%s", service);
 	free(service);
 	r = list_decode(&record->variables, json_object_get(object, "variables"));
-	return r ? r : release_decode(&record->release, json_object_get(object, "release"));
+	if (!r)
+		r = order_decode(&record->connected, json_object_get(object, "connected"));
+	if (!r)
+		r = order_decode(&record->renew, json_object_get(object, "renew"));
+	return r ? r : order_decode(&record->release, json_object_get(object, "release"));
 }
 
 int lease_record_decode(struct lease_record *ret, const char *text)
 {
-	*ret = (struct lease_record){.release.umask = -1};
+	*ret = (struct lease_record){.connected.umask = -1, .renew.umask = -1, .release.umask = -1};
 	json_t *object = json_loads(text, 0, NULL);
 	if (!json_is_object(object)) {
 		json_decref(object);
@@ -305,6 +317,8 @@ int lease_record_decode(struct lease_record *ret, const char *text)
 
 void lease_record_fini(struct lease_record *record)
 {
+	hook_order_fini(&record->connected);
+	hook_order_fini(&record->renew);
 	hook_order_fini(&record->release);
 	string_list_free(record->variables);
 	free(record->why);

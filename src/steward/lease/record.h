@@ -17,7 +17,10 @@ struct lease_record {
 	bool unknown;   /* whether acquire took it: it came by that state */
 	bool ended;     /* session says how */
 	bool recovered; /* nobody told of the end */
-	struct hook_order release;
+	struct hook_order connected, renew, release;
+	bool was_connected;             /* connected was run, or began to be */
+	uint32_t renewals;              /* begun */
+	uint64_t renewed_us;            /* when the last of them began; real time, 0: none */
 	struct process_group hook;      /* of the hook that may be running; pid 0: none */
 	char **variables;               /* "KEY=VALUE" that acquire printed, or NULL */
 	struct endpoint route;          /* that acquire named, or AF_UNSPEC */

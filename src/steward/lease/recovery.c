@@ -35,7 +35,7 @@ static void judge(struct leases *leases, struct lease *lease)
 	case LEASE_INTENT:
 		lease_move(lease, LEASE_EVENT_CUT_OFF);
 		if (lives && !record->ended && slot.state != SLOT_ACQUIRING) {
-			lease_hold(lease); /* it is ending: the relay says how, again */
+			lease_hold(lease, true); /* it is ending: the relay says how, again */
 			return;
 		}
 		/* If its client still waits it is asked for again, and served by a new lease once this one is given back. */
@@ -43,10 +43,13 @@ static void judge(struct leases *leases, struct lease *lease)
 		return;
 	case LEASE_HELD:
 	case LEASE_UNKNOWN:
-		if (lives && !record->ended)
-			lease_set_phase(lease, PHASE_HELD); /* its row says so already */
-		else
+		if (lives && !record->ended) {
+			lease_hold(lease, false);
+			if (slot.record.connected_ms && slot.state <= SLOT_RELAYING) /* perhaps nobody heard of it */
+				lease_connected(lease, &slot.record);
+		} else {
 			release_recovered(lease, WHO_SYSTEM, HOW_LOST);
+		}
 		return;
 	case LEASE_NEW:
 	case LEASE_GONE:
@@ -84,7 +87,8 @@ static void put_back(void *visitor, const struct session_key *key, const struct 
 		return;
 	}
 	struct lease *lease = leases_add(leases, key);
-	if (!lease || hook_order_copy(&lease->record.release, &config->release, leases->state_directory)) {
+	if (!lease || hook_order_copy(&lease->record.renew, &config->renew, leases->state_directory) ||
+		hook_order_copy(&lease->record.release, &config->release, leases->state_directory)) {
 		log_line(LOG_CRIT, "out of memory");
 		abort(); /* the next start does this again */
 	}
@@ -96,7 +100,7 @@ static void put_back(void *visitor, const struct session_key *key, const struct 
 	lease->record.fence = lease->item.fence = fence;
 	log_session_line(LOG_WARNING, service, key->id, "its lease %" PRIx64 " was lost with the store and is put back", fence);
 	lease_move(lease, LEASE_EVENT_PUT_BACK);
-	lease_hold(lease);
+	lease_hold(lease, true);
 }
 
 static void on_groups_gone(struct leftover_groups *leftover)

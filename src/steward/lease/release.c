@@ -10,7 +10,6 @@
 enum {
 	RETRY_FIRST_MS = 1000,
 	RETRY_MAX_MS = 5 * 60 * 1000,
-	LATE_POLL_MS = 20,
 };
 
 static void on_due(uv_timer_t *timer)
@@ -116,7 +115,7 @@ void lease_release(struct lease *lease)
 	/* The helper of an event that timed out still works at it, whoever runs this release. It has as long again before it is
 	 * ended. */
 	if (helpers_are_late(&lease->leases->helpers, lease->item.fence)) {
-		uv_timer_start(&lease->timer, on_due, LATE_POLL_MS, 0);
+		uv_timer_start(&lease->timer, on_due, LEASE_LATE_POLL_MS, 0);
 		return;
 	}
 	struct hook_line *line = lease_must(leases_line(lease->leases, lease->record.session.service, HOOK_RELEASE));

@@ -5,12 +5,12 @@
 #include <string.h>
 
 enum {
-	CONCURRENCY_UNCONFIGURED = 32, /* of releases of a service that is no longer in the config */
+	CONCURRENCY_UNCONFIGURED = 32, /* of hooks of a service that is no longer in the config */
 };
 
 struct service_line {
 	char service[SERVICE_NAME_SIZE];
-	struct hook_line line[2]; /* by enum hook_event */
+	struct hook_line line[HOOK_EVENTS];
 	struct cooldown cooldown;
 	struct service_line *next;
 };
@@ -20,7 +20,7 @@ static uint32_t configured_concurrency(const struct config *in_force, const char
 	const struct service_config *config = in_force ? config_service(in_force, service) : NULL;
 	if (!config)
 		return CONCURRENCY_UNCONFIGURED;
-	const struct hook_config *hook = event == HOOK_ACQUIRE ? &config->acquire : &config->release;
+	const struct hook_config *hook = service_hook(config, event);
 	return hook->command && hook->concurrency ? hook->concurrency : CONCURRENCY_UNCONFIGURED;
 }
 
@@ -33,8 +33,8 @@ static struct service_line *get(struct service_lines *lines, const struct config
 		if (!(one = calloc(1, sizeof *one)))
 			return NULL;
 		snprintf(one->service, sizeof one->service, "%s", service);
-		one->line[HOOK_ACQUIRE].concurrency = configured_concurrency(config, service, HOOK_ACQUIRE);
-		one->line[HOOK_RELEASE].concurrency = configured_concurrency(config, service, HOOK_RELEASE);
+		for (enum hook_event event = 0; event < HOOK_EVENTS; event++)
+			one->line[event].concurrency = configured_concurrency(config, service, event);
 		one->next = lines->first;
 		lines->first = one;
 	}
@@ -58,8 +58,8 @@ void service_lines_configure(struct service_lines *lines, const struct config *c
 {
 	for (struct service_line *one = lines->first; one; one = one->next) {
 		one->cooldown = (struct cooldown){0};
-		hook_line_limit(&one->line[HOOK_ACQUIRE], configured_concurrency(config, one->service, HOOK_ACQUIRE));
-		hook_line_limit(&one->line[HOOK_RELEASE], configured_concurrency(config, one->service, HOOK_RELEASE));
+		for (enum hook_event event = 0; event < HOOK_EVENTS; event++)
+			hook_line_limit(&one->line[event], configured_concurrency(config, one->service, event));
 	}
 }
 

@@ -1,6 +1,5 @@
-/* The lines in which hooks wait for their turn (hook/line.h), two for each service that ever had one, and how its acquire does
- * (hook/cooldown.h). A member of struct leases;
- * ends by service_lines_fini. */
+/* The lines in which hooks wait for their turn (hook/line.h), one for each kind of hook of each service that ever had one, and
+ * how its acquire does (hook/cooldown.h). A member of struct leases; ends by service_lines_fini. */
 #ifndef STEWARD_LEASE_SERVICE_LINES_H
 #define STEWARD_LEASE_SERVICE_LINES_H
 #include "steward/config/config.h"

@@ -266,12 +266,32 @@ static void on_more(uv_idle_t *idle)
 	pair_push(p);
 }
 
+static void tell_connected(struct pair *p, uint32_t slot, const struct session_record *record)
+{
+	const struct session_key key = {p->name.relay, p->name.incarnation, slot, record->id};
+
+	p->roster->host->on_connected(p->roster->context, &key, record);
+}
+
+/* The events that were lost may have said so of any. */
+static void tell_all_connected(struct pair *p)
+{
+	struct slot slot;
+	int r;
+
+	for (uint32_t i = 0; (r = ledger_read_slot(&p->ledger, i, &slot)) != -ENOENT; i++)
+		if (r == 0 && slot.record.fence && slot.record.connected_ms && atomic_load(&slot.state) <= SLOT_RELAYING)
+			tell_connected(p, i, &slot.record);
+}
+
 void pair_tell_event(struct pair *p, const struct ledger_event *e)
 {
 	if (e->kind != EVENT_CONNECTED && e->kind != EVENT_ENDED)
 		return;
 	if (e->kind == EVENT_ENDED)
 		end_counts_add(&p->roster->ends, &e->record.reason);
+	else if (e->record.fence)
+		tell_connected(p, e->slot, &e->record);
 	log_session_event(e, roster_local_text(p->roster, &e->record), roster_backend_text(p->roster, &e->record));
 }
 
@@ -299,6 +319,7 @@ bool pair_take_events(struct pair *p, uint64_t most)
 	}
 	if (lost > 0) {
 		p->roster->events_lost += lost;
+		tell_all_connected(p);
 		log_line(LOG_WARNING,
 			"relay %u: %" PRIu64 " session starts and ends came faster than they could be logged and were lost",
 			p->name.relay, lost);

@@ -21,6 +21,8 @@ struct roster_host {
 	void (*on_acquire)(void *context, const struct session_key *key, const struct session_record *record);
 	/* Over; the answer is roster_durable. recovered: its processes are gone. */
 	void (*on_ended)(void *context, const struct session_key *key, const struct session_record *record, bool recovered);
+	/* A hooked session's backend is connected; may be said more than once. */
+	void (*on_connected)(void *context, const struct session_key *key, const struct session_record *record);
 	void (*on_resolve)(void *context, const char *backend); /* address text */
 	void (*on_violation)(void *context, const struct message_pair *pair);
 	void (*on_progress)(void *context); /* a relay took a plan, answered for a listener, came or went */
