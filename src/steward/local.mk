@@ -50,6 +50,7 @@ src_steward_liblease_a_SOURCES = \
 	src/steward/hook/line.c src/steward/hook/line.h \
 	src/steward/hook/order.c src/steward/hook/order.h \
 	src/steward/hook/process_group.c src/steward/hook/process_group.h \
+	src/steward/hook/service_hooks.c src/steward/hook/service_hooks.h \
 	src/steward/lease/acquire.c \
 	src/steward/lease/answers.c src/steward/lease/answers.h \
 	src/steward/lease/database.c src/steward/lease/database.h \
@@ -92,6 +93,7 @@ src_steward_libsteward_a_SOURCES = \
 	src/steward/roster/pair.c src/steward/roster/pair.h \
 	src/steward/roster/pair_requests.c \
 	src/steward/roster/roster.c src/steward/roster/roster.h \
+	src/steward/prepare.c \
 	src/steward/reload.c \
 	src/steward/report.c src/steward/report.h \
 	src/steward/start.c \

@@ -1,7 +1,7 @@
 /* How a config comes into force, at start, after a predecessor, at a reload, or only with new addresses of the same names:
  *
- *   parse, check ─► names resolved ─► new sockets bound ─► plan made ─┬─► relays take it ─► they open what is new ─► accepted
- *      any failure up to here: nothing has changed, all of it is told ┘
+ *   parse, check ─► names resolved ─► prepare_listen ─► sockets bound ─► plan made ─┬─► relays take it ─► they open ─► accepted
+ *                      any failure up to here: nothing has changed, all of it is told ┘
  */
 #include "steward/steward.h"
 
@@ -59,6 +59,10 @@ static int text_memfd(const struct config *config)
 
 void steward_drop_change(struct steward *s)
 {
+	steward_farewell_given_up(s);
+	service_hooks_free(s->change.preparing);
+	s->change.preparing = NULL;
+	s->change.prepared = s->change.refused = s->change.deferred = false;
 	if (s->change.config && s->change.config != s->config)
 		config_free(s->change.config);
 	s->change.config = NULL;
@@ -150,6 +154,7 @@ static void switch_over(struct steward *s, int plan_fd, uint32_t generation)
 
 	if (c->cause != CAUSE_NAMES && c->cause != CAUSE_RESUME) {
 		listeners_commit(s->listeners);
+		steward_farewell_removed(s);
 		if (c->cause == CAUSE_RELOAD) {
 			warn_fixed(s, c->config);
 			warn_unlikely(s, c->config);
@@ -228,6 +233,21 @@ void steward_on_resolved(struct steward *s)
 
 	if (s->closing || c->state != CHANGE_RESOLVING || s->phase >= PHASE_STOPPING)
 		return;
+	if (!c->prepared && (c->cause == CAUSE_RELOAD || (c->cause == CAUSE_START && !s->resume))) {
+		if (s->farewell) {
+			c->deferred = true; /* of an earlier change: perhaps of what this one has again */
+			return;
+		}
+		r = steward_prepare(s);
+		if (r > 0)
+			return;
+	}
+	if (r == 0 && c->refused)
+		r = -ECANCELED;
+	if (r < 0) {
+		fail(s, r);
+		return;
+	}
 	roster_view(&s->roster, &view);
 	if (c->cause == CAUSE_RELOAD)
 		free_numbers(s, &view);
@@ -429,5 +449,6 @@ void steward_change_step(struct steward *s)
 	memmove(words + strlen("reloaded: "), words, sizeof words - strlen("reloaded: "));
 	memcpy(words, "reloaded: ", strlen("reloaded: "));
 	words[sizeof words - 1] = '\0';
+	steward_begin_farewell(s);
 	finish(s, 0, words);
 }

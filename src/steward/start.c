@@ -54,8 +54,7 @@ static void on_leases_stopped(void *context)
 
 	if (s->phase != PHASE_RELEASING)
 		return;
-	s->phase = PHASE_STOPPED;
-	upstream_say(&s->upstream, MESSAGE_STOPPED);
+	steward_farewell_all(s);
 }
 
 static const struct lease_callbacks lease_callbacks = {

@@ -47,6 +47,10 @@ void steward_end(struct steward *s, int exit_status)
 	if (s->leases)
 		leases_free(s->leases);
 	s->leases = NULL;
+	service_hooks_free(s->change.preparing);
+	s->change.preparing = NULL;
+	service_hooks_free(s->farewell);
+	s->farewell = NULL;
 	uv_timer_start(&s->patience, on_impatient, END_MS, 0);
 	uv_unref((uv_handle_t *)&s->patience);
 }

@@ -4,11 +4,12 @@
  *      STOPPING (from any of the last three) ── sessions over ──► RELEASING ── leases released ──► STOPPED
  *
  * steward.c: the loop, and what others tell us; start.c: up to PREPARING; reload.c: how a config, or new addresses, come into
- * force; stop.c: the end. */
+ * force; prepare.c: hooks of services around that; stop.c: the end. */
 #ifndef STEWARD_STEWARD_H
 #define STEWARD_STEWARD_H
 #include "steward/config/config.h"
 #include "steward/control/control.h"
+#include "steward/hook/service_hooks.h"
 #include "steward/lease/leases.h"
 #include "steward/listen/listeners.h"
 #include "steward/names/resolver.h"
@@ -34,7 +35,8 @@ enum phase {
  * it. */
 enum change_state {
 	CHANGE_NONE,
-	CHANGE_RESOLVING, /* names of the new config have their first answers */
+	CHANGE_RESOLVING, /* names of the new config have their first answers; prepare_listen follows */
+	CHANGE_PREPARING, /* prepare_listen runs */
 	CHANGE_SWITCHING, /* relays take the plan, then open new listeners */
 };
 
@@ -45,9 +47,13 @@ struct change {
 	enum change_cause cause;
 	struct config *config; /* ours until it is in force; CAUSE_NAMES and CAUSE_RESUME: the one in force */
 	uint64_t started_ms;
-	bool complained; /* that it takes long */
-	bool again;      /* another reload was asked for meanwhile */
-	bool names_due;  /* addresses changed: a new plan when nothing else is under way */
+	bool complained;                 /* that it takes long */
+	bool again;                      /* another reload was asked for meanwhile */
+	bool names_due;                  /* addresses changed: a new plan when nothing else is under way */
+	struct service_hooks *preparing; /* of new addresses; kept to the end, NULL: none */
+	bool prepared;                   /* all of them have ended */
+	bool refused;                    /* one of them failed */
+	bool deferred;                   /* steward_on_resolved is due when the farewell is over */
 	struct report report;
 };
 
@@ -79,6 +85,9 @@ struct steward {
 	struct roster roster;
 	struct leases *leases;
 	struct control *control;
+	struct service_hooks *farewell; /* shutdown hooks, NULL: none */
+	bool farewell_begun;            /* they run; else they will when relays have shut the addresses */
+	bool farewell_said;             /* of all services, at the end */
 
 	uint64_t stopping_ms; /* since when */
 	uint64_t deadline_ms; /* STOPPING: sessions are ended then */
@@ -106,6 +115,14 @@ void steward_names_changed(struct steward *steward);
 void steward_change_step(struct steward *steward); /* something that a change waits for may have happened */
 void steward_drop_change(struct steward *steward);
 void steward_on_resolved(struct steward *steward);
+
+/* prepare.c */
+int steward_prepare(
+	struct steward *steward); /* 1: prepare_listen runs, steward_on_resolved follows; 0: nothing to run; -ENOMEM */
+void steward_farewell_removed(struct steward *steward);  /* what change.config takes away; begun when relays have taken it */
+void steward_farewell_given_up(struct steward *steward); /* what was prepared and will not be served */
+void steward_begin_farewell(struct steward *steward);
+void steward_farewell_all(struct steward *steward); /* RELEASING, all is released: STOPPED follows */
 
 /* stop.c */
 void steward_stop(struct steward *steward, uint64_t deadline_ms, const struct reason *reason);

@@ -49,7 +49,7 @@ class Hooks:
     def __init__(self, directory, owner=None):
         self.directory = directory
         os.mkdir(directory)
-        for event in ("acquire", "connected", "renew", "release"):
+        for event in ("acquire", "connected", "renew", "release", "prepare_listen", "shutdown"):
             path = self.path(event)
             names = " ".join(f'"$TCPWARDEN_{v}"' for v in VARIABLES)
             text = SCRIPT.format(directory=directory, event=event, values=names,

@@ -58,6 +58,7 @@ EXTRA_DIST += \
 	tests/system/test_reload.py \
 	tests/system/test_reload_storm.py \
 	tests/system/test_second_start.py \
+	tests/system/test_service_hooks.py \
 	tests/system/test_shutdown.py \
 	tests/system/test_slice.py \
 	tests/system/test_slow.py \

@@ -56,7 +56,8 @@ static void begin(
 	char *const *command, char *const *environment, const char *directory, int umask, uint32_t timeout_ms, bool keep)
 {
 	memset(&run, 0, sizeof run);
-	struct hook_program program = {command, environment, directory, umask, timeout_ms, false};
+	struct hook_program program = {
+		.command = command, .environment = environment, .directory = directory, .umask = umask, .timeout_ms = timeout_ms};
 	assert_int_equal(hook_start(&run.hook, &loop, &program, keep, &callbacks, NULL), 0);
 }
 

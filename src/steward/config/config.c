@@ -35,6 +35,8 @@ void service_config_fini(struct service_config *service)
 	hook_config_fini(&service->acquire);
 	hook_config_fini(&service->connected);
 	hook_config_fini(&service->renew);
+	hook_config_fini(&service->prepare_listen);
+	hook_config_fini(&service->shutdown);
 	hook_config_fini(&service->release);
 	memset(service, 0, sizeof *service);
 }

@@ -25,7 +25,15 @@ struct address {
 enum hook_mode { HOOK_MODE_EXEC, HOOK_MODE_HELPER };
 
 /* When a hook is run. */
-enum hook_event { HOOK_ACQUIRE, HOOK_CONNECTED, HOOK_RENEW, HOOK_RELEASE, HOOK_EVENTS };
+enum hook_event {
+	HOOK_ACQUIRE,
+	HOOK_CONNECTED,
+	HOOK_RENEW,
+	HOOK_RELEASE,
+	HOOK_PREPARE_LISTEN, /* of the service itself, as the next */
+	HOOK_SHUTDOWN,
+	HOOK_EVENTS
+};
 
 /* A program that is run. The list is NULL-terminated. */
 struct hook_config {
@@ -54,7 +62,7 @@ struct service_config {
 	size_t backend_count;
 	enum balance balance;
 	struct policy policy; /* policy.hooked: service_has_lease */
-	struct hook_config acquire, connected, renew, release;
+	struct hook_config acquire, connected, renew, release, prepare_listen, shutdown;
 	uint32_t limit_connections; /* 0: none */
 	char *reject_message;       /* NULL: a reset */
 	size_t reject_length;

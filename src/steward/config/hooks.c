@@ -8,6 +8,8 @@ const char *hook_event_word(enum hook_event event)
 		[HOOK_CONNECTED] = "connected",
 		[HOOK_RENEW] = "renew",
 		[HOOK_RELEASE] = "release",
+		[HOOK_PREPARE_LISTEN] = "prepare_listen",
+		[HOOK_SHUTDOWN] = "shutdown",
 	};
 
 	return words[event];
@@ -22,6 +24,10 @@ const struct hook_config *service_hook(const struct service_config *service, enu
 		return &service->connected;
 	case HOOK_RENEW:
 		return &service->renew;
+	case HOOK_PREPARE_LISTEN:
+		return &service->prepare_listen;
+	case HOOK_SHUTDOWN:
+		return &service->shutdown;
 	case HOOK_RELEASE:
 	case HOOK_EVENTS:
 		break;

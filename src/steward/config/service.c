@@ -221,7 +221,8 @@ static void read_service(struct reader *r, const config_setting_t *group, size_t
 		r->no_memory = true;
 		return;
 	}
-	service->acquire.umask = service->connected.umask = service->renew.umask = service->release.umask = -1;
+	service->acquire.umask = service->connected.umask = service->renew.umask = service->release.umask =
+		service->prepare_listen.umask = service->shutdown.umask = -1;
 	if (r->defaults) {
 		r->muted = true; /* complained of once, where it stands */
 		read_group(r, "defaults", "defaults", settings_service, r->defaults, service);

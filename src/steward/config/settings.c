@@ -24,6 +24,7 @@ static const char *const words_end[] = {"reset", "reset_now", "close", NULL};
 static const char *const words_balance[] = {"round-robin", "least-connections", "source-hash", "failover", NULL};
 static const char *const words_log[] = {"auto", "text", "journal", "json", NULL};
 static const char *const words_mode[] = {"exec", "helper", NULL};
+static const char *const words_mode_alone[] = {"exec", NULL}; /* a helper is told of leases */
 static const char *const words_on_error[] = {"refuse", "allow", NULL};
 
 /* tcp(7); the kernel refuses more: MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL, MAX_TCP_KEEPCNT of include/net/tcp.h */
@@ -70,10 +71,10 @@ static const struct setting settings_backend_side[] = {
 };
 
 /* Bounds: what the hook runner sets aside memory for. */
-#define HOOK_SETTINGS                                                                                                            \
+#define HOOK_SETTINGS(modes)                                                                                                     \
 	{"command", SETTING_COMMAND, FIELD(hook_config, command), .example = "[ \"/etc/tcpwarden/hooks/seat\", \"take\" ]",      \
 		.meaning = "the program and its arguments; never a shell line"},                                                 \
-		{"mode", SETTING_WORD, FIELD(hook_config, mode), .words = words_mode, .value = "exec",                           \
+		{"mode", SETTING_WORD, FIELD(hook_config, mode), .words = modes, .value = "exec",                                \
 			.meaning = "whether it is run for each event, or once and told of them"},                                \
 		{"timeout", SETTING_MS, FIELD(hook_config, timeout_ms), .low = 100, .high = DAYS_24, .value = "10s",             \
 			.meaning = "how long it may run before it is ended"},                                                    \
@@ -100,7 +101,7 @@ static const struct setting settings_backend_side[] = {
 	}
 
 static const struct setting settings_acquire[] = {
-	HOOK_SETTINGS,
+	HOOK_SETTINGS(words_mode),
 	HOOK_CONCURRENCY,
 	HOOK_QUEUE,
 	{"on_error", SETTING_WORD, FIELD(hook_config, allow_on_error), .words = words_on_error, .value = "refuse",
@@ -111,7 +112,7 @@ static const struct setting settings_acquire[] = {
 };
 
 static const struct setting settings_connected[] = {
-	HOOK_SETTINGS,
+	HOOK_SETTINGS(words_mode),
 	HOOK_CONCURRENCY,
 	{"on_error", SETTING_WORD, FIELD(hook_config, allow_on_error), .words = words_on_error, .value = "allow",
 		.meaning = "what becomes of the session when it fails"},
@@ -119,7 +120,7 @@ static const struct setting settings_connected[] = {
 };
 
 static const struct setting settings_renew[] = {
-	HOOK_SETTINGS,
+	HOOK_SETTINGS(words_mode),
 	HOOK_CONCURRENCY,
 	{"every", SETTING_MS, FIELD(hook_config, every_ms), .low = SECOND, .high = DAYS_24, .value = "1m",
 		.meaning = "how often it runs while the session lives"},
@@ -129,9 +130,14 @@ static const struct setting settings_renew[] = {
 };
 
 static const struct setting settings_release[] = {
-	HOOK_SETTINGS,
+	HOOK_SETTINGS(words_mode),
 	HOOK_CONCURRENCY,
 	HOOK_QUEUE,
+	{.name = NULL},
+};
+
+static const struct setting settings_service_hook[] = {
+	HOOK_SETTINGS(words_mode_alone),
 	{.name = NULL},
 };
 
@@ -144,6 +150,10 @@ static const struct setting settings_hooks[] = {
 		.meaning = "run every so often while the session lives"},
 	{"release", SETTING_GROUP, FIELD(service_config, release), .settings = settings_release,
 		.meaning = "run once the session is over, until it succeeds"},
+	{"prepare_listen", SETTING_GROUP, FIELD(service_config, prepare_listen), .settings = settings_service_hook,
+		.meaning = "run before addresses of the service are bound"},
+	{"shutdown", SETTING_GROUP, FIELD(service_config, shutdown), .settings = settings_service_hook,
+		.meaning = "run when the service is no more"},
 	{.name = NULL},
 };
 
@@ -259,7 +269,6 @@ bool setting_is_later(const char *parent, const char *name)
 		{NULL, "transparent"}, {NULL, "mark"},
 		{"", "status"}, {"", "drain_timeout"}, {"", "upgrade_timeout"},
 		{"limits", "per_client"}, {"limits", "rate"}, {"limits", "on_limit"}, {"limits", "reclaim_timeout"},
-		{"hooks", "prepare_listen"}, {"hooks", "shutdown"},
 		{"acquire", "user"}, {"acquire", "group"},
 		{"release", "user"}, {"release", "group"}, {"release", "cooldown"},
 		/* clang-format on */

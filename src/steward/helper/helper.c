@@ -203,13 +203,8 @@ static int start_process(struct helper *helper)
 	hook_environment_init(&environment);
 	hook_environment_begin(&environment, helper->order.environment);
 	hook_environment_set(&environment, HOOK_ENVIRONMENT_OURS "SERVICE", "%s", helper->service);
-	struct hook_program program = {
-		.command = helper->order.command,
-		.environment = environment.list,
-		.directory = helper->order.directory,
-		.umask = helper->order.umask,
-		.talks = true,
-	};
+	struct hook_program program = hook_order_program(&helper->order, environment.list);
+	program.talks = true;
 	int r = environment.failed ? -ENOMEM
 				   : helper_process_start(&helper->process, helper->set->loop, &program, &callbacks, helper);
 	hook_environment_fini(&environment);

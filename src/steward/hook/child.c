@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,6 +36,7 @@ struct child_plan {
 	const char *gate;
 	char **words; /* of the gate */
 	char *const *environment;
+	bool dies_with_us;
 	int error; /* why it is not the gate */
 };
 
@@ -154,6 +156,8 @@ static int become_gate(void *argument)
 	struct child_plan *plan = argument;
 	take_descriptors(&plan->pipes);
 	setsid();
+	if (plan->dies_with_us) /* who died before this has closed the gate */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	execve(plan->gate, plan->words, plan->environment);
 	plan->error = errno;
 	_exit(127);
@@ -207,7 +211,10 @@ static const char *gate_path(void)
 int hook_child_start(struct hook_child *ret, const struct hook_program *program)
 {
 	char mask[16], **candidates = find_candidates(program);
-	struct child_plan plan = {.pipes = no_pipes, .gate = gate_path(), .environment = program->environment};
+	struct child_plan plan = {.pipes = no_pipes,
+		.gate = gate_path(),
+		.environment = program->environment,
+		.dies_with_us = program->dies_with_us};
 	snprintf(mask, sizeof mask, "%d", program->umask);
 	plan.words = candidates ? gate_words(program, candidates, mask) : NULL;
 	int r = !plan.words ? -ENOMEM : !plan.gate ? -ENOENT : pipes_open(&plan.pipes, program->talks);

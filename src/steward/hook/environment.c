@@ -131,6 +131,8 @@ void hook_environment_tell(struct hook_environment *environment, const struct ho
 	lease_format(facts->fence, lease);
 	hook_environment_set(environment, OURS "EVENT", "%s", hook_event_word(facts->event));
 	hook_environment_set(environment, OURS "SERVICE", "%s", session->service);
+	if (facts->event == HOOK_PREPARE_LISTEN || facts->event == HOOK_SHUTDOWN)
+		return;
 	hook_environment_set(environment, OURS "LEASE", "%s", lease);
 	hook_environment_set(environment, OURS "FENCE", "%" PRIu64, facts->fence);
 	hook_environment_set(environment, OURS "SESSION", "%" PRIx64, session->id);

@@ -34,6 +34,7 @@ struct hook_program {
 	int umask;           /* -1: as ours */
 	uint32_t timeout_ms; /* from the opening of the gate; not of one that talks */
 	bool talks;
+	bool dies_with_us; /* killed when we end; else it is for a successor to end */
 };
 
 enum hook_outcome {

@@ -1,8 +1,11 @@
 #include "steward/hook/order.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 
 void string_list_free(char **list)
 {
@@ -70,4 +73,37 @@ void hook_order_fini(struct hook_order *order)
 	string_list_free(order->environment);
 	free(order->directory);
 	*order = (struct hook_order){.umask = -1};
+}
+
+struct hook_program hook_order_program(const struct hook_order *order, char *const *environment)
+{
+	return (struct hook_program){
+		.command = order->command,
+		.environment = environment,
+		.directory = order->directory,
+		.umask = order->umask,
+		.timeout_ms = order->timeout_ms,
+	};
+}
+
+void hook_result_describe(char *text, size_t size, const struct hook_result *result, const struct hook_order *order)
+{
+	switch (result->outcome) {
+	case HOOK_EXITED:
+		snprintf(text, size, "exited with %d%s", result->value, result->value == EX_TEMPFAIL ? " (busy)" : "");
+		break;
+	case HOOK_SIGNALED:
+		snprintf(text, size, "was killed by signal %d", result->value);
+		break;
+	case HOOK_TIMED_OUT:
+		snprintf(text, size, "took longer than its timeout of %" PRIu32 " ms", order->timeout_ms);
+		break;
+	case HOOK_LOST:
+		snprintf(text, size, "was lost with its helper");
+		break;
+	case HOOK_NOT_RUN:
+		snprintf(text, size, "could not be run: %s: %s (in directory %s)", order->command[0], strerror(result->value),
+			order->directory);
+		break;
+	}
 }

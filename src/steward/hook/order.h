@@ -3,6 +3,7 @@
 #ifndef STEWARD_HOOK_ORDER_H
 #define STEWARD_HOOK_ORDER_H
 #include "steward/config/config.h"
+#include "steward/hook/hook.h"
 
 struct hook_order {
 	char **command;     /* NULL: there is no such hook */
@@ -19,6 +20,12 @@ struct hook_order {
 int hook_order_copy(struct hook_order *ret, const struct hook_config *from, const char *state_directory);
 int hook_order_again(struct hook_order *ret, const struct hook_order *from); /* of another */
 void hook_order_fini(struct hook_order *order);
+
+/* What is to be run by it; borrows both. */
+struct hook_program hook_order_program(const struct hook_order *order, char *const *environment);
+
+/* How it ended, for people. */
+void hook_result_describe(char *text, size_t size, const struct hook_result *result, const struct hook_order *order);
 
 /* NULL-terminated lists of strings. NULL stays NULL. */
 int string_list_copy(char ***ret, char *const *from);

@@ -3,10 +3,6 @@
 #include "steward/log/log.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-#include <sysexits.h>
 #include <syslog.h>
 
 static const struct hook_order *order_of(const struct lease *lease, enum hook_event event)
@@ -19,6 +15,8 @@ static const struct hook_order *order_of(const struct lease *lease, enum hook_ev
 	case HOOK_RENEW:
 		return &lease->record.renew;
 	case HOOK_RELEASE:
+	case HOOK_PREPARE_LISTEN:
+	case HOOK_SHUTDOWN:
 	case HOOK_EVENTS:
 		break;
 	}
@@ -34,6 +32,8 @@ static uint32_t attempt_of(const struct lease *lease, enum hook_event event)
 		return lease->record.attempts;
 	case HOOK_ACQUIRE:
 	case HOOK_CONNECTED:
+	case HOOK_PREPARE_LISTEN:
+	case HOOK_SHUTDOWN:
 	case HOOK_EVENTS:
 		break;
 	}
@@ -61,13 +61,7 @@ int lease_start_hook(struct lease *lease, enum hook_event event, const struct ho
 		r = helpers_call(&lease->call, &lease->leases->helpers, order, lease->record.session.service, lease->item.fence,
 			environment.list, callbacks, lease);
 	} else if (!environment.failed) {
-		struct hook_program program = {
-			.command = order->command,
-			.environment = environment.list,
-			.directory = order->directory,
-			.umask = order->umask,
-			.timeout_ms = order->timeout_ms,
-		};
+		struct hook_program program = hook_order_program(order, environment.list);
 		r = hook_start(&lease->hook, lease->leases->loop, &program, event == HOOK_ACQUIRE, callbacks, lease);
 	}
 	hook_environment_fini(&environment);
@@ -76,28 +70,9 @@ int lease_start_hook(struct lease *lease, enum hook_event event, const struct ho
 	return r;
 }
 
-/* What is to be told of how a hook ended, otherwise than well. */
 void lease_describe(char *text, size_t size, const struct lease *lease, enum hook_event event, const struct hook_result *result)
 {
-	const struct hook_order *order = order_of(lease, event);
-	switch (result->outcome) {
-	case HOOK_EXITED:
-		snprintf(text, size, "exited with %d%s", result->value, result->value == EX_TEMPFAIL ? " (busy)" : "");
-		break;
-	case HOOK_SIGNALED:
-		snprintf(text, size, "was killed by signal %d", result->value);
-		break;
-	case HOOK_TIMED_OUT:
-		snprintf(text, size, "took longer than its timeout of %" PRIu32 " ms", order->timeout_ms);
-		break;
-	case HOOK_LOST:
-		snprintf(text, size, "was lost with its helper");
-		break;
-	case HOOK_NOT_RUN:
-		snprintf(text, size, "could not be run: %s: %s (in directory %s)", order->command[0], strerror(result->value),
-			order->directory);
-		break;
-	}
+	hook_result_describe(text, size, result, order_of(lease, event));
 }
 
 void lease_on_hook_line(void *context, const char *line)
