@@ -52,9 +52,20 @@ static char *release_command[] = {"/bin/sh", "-c",
 	"[ $TCPWARDEN_ACQUIRED = unknown ] || [ \"$TCPWARDEN_VAR_SEAT\" = $F ] || echo ! $L >>$J; echo r $L >>$J",
 	NULL};
 
+static char *connected_command[] = {"/bin/sh", "-c", "echo C $TCPWARDEN_LEASE >>$JOURNAL", NULL};
+static char *renew_command[] = {"/bin/sh", "-c",
+	"J=$JOURNAL; L=$TCPWARDEN_LEASE; echo N $L >>$J; [ $((TCPWARDEN_FENCE % 2)) = 0 ] && sleep 0.01; echo n $L >>$J", NULL};
+
 static struct service_config service = {
 	.name = "seats",
 	.acquire = {.command = acquire_command, .timeout_ms = 5000, .concurrency = 4, .queue = 100, .umask = -1},
+	.connected = {.command = connected_command, .timeout_ms = 5000, .concurrency = 4, .umask = -1, .allow_on_error = true},
+	.renew = {.command = renew_command,
+		.timeout_ms = 5000,
+		.concurrency = 4,
+		.umask = -1,
+		.every_ms = 4,
+		.allow_on_error = true},
 	.release = {.command = release_command, .timeout_ms = 5000, .concurrency = 4, .umask = -1},
 };
 static struct config config = {.services = &service, .service_count = 1};
@@ -73,6 +84,12 @@ static void ask(struct slot *slot)
 {
 	struct session_key key = key_of(slot);
 	leases_acquire(leases, &key, "seats", &slot->record);
+}
+
+static void tell_connected(struct slot *slot)
+{
+	struct session_key key = key_of(slot);
+	leases_connected(leases, &key, &slot->record);
 }
 
 static void tell_end(struct slot *slot)
@@ -154,6 +171,8 @@ static void move(struct slot *slot)
 	case SLOT_RELAYING:
 		if (chance(10))
 			end(slot);
+		else if (chance(30))
+			tell_connected(slot);
 		break;
 	case SLOT_RELEASING:
 		if (chance(5))
@@ -222,6 +241,7 @@ int main(int argc, char **argv)
 	snprintf(variable, sizeof variable, "JOURNAL=%s", path);
 	char *environment[] = {variable, NULL};
 	service.acquire.environment = service.release.environment = environment;
+	service.connected.environment = service.renew.environment = environment;
 
 	snprintf(path, sizeof path, "%s/ledger", argv[1]);
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);

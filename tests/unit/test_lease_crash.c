@@ -51,7 +51,7 @@ static void wait_us(long us)
 
 struct lease {
 	unsigned long long id;
-	int began, taken, refused, release_begun, released, given, ended;
+	int began, taken, refused, connected, renewed, release_begun, released, given, ended;
 	int steward_at_begin, steward_at_release; /* which one it was, by count */
 	bool told;
 };
@@ -97,6 +97,14 @@ static void judge_line(const char *line, int *steward, int *repeated)
 	case 'G':
 		lease->given++;
 		break;
+	case 'C':
+		lease->connected++;
+		break;
+	case 'N':
+		break;
+	case 'n':
+		lease->renewed++;
+		break;
 	case 'E':
 		lease->ended++;
 		break;
@@ -118,10 +126,10 @@ static void judge_line(const char *line, int *steward, int *repeated)
 	default:
 		fail_msg("%llx: a hook found something wrong: %s", id, line);
 	}
-	if (strchr("AaxG", what) && lease->release_begun)
+	if (strchr("AaxGCNn", what) && lease->release_begun)
 		fail_msg("%llx: %c after its release began", id, what);
-	if (lease->began > 1)
-		fail_msg("%llx: acquired twice", id);
+	if (lease->began > 1 || lease->connected > 1)
+		fail_msg("%llx: acquired or connected twice", id);
 }
 
 static void killed_at_random(void **state)
@@ -171,21 +179,24 @@ static void balanced(void **state)
 		judge_line(line, &stewards, &repeated);
 	fclose(file);
 
-	int taken = 0, unknown = 0, refused = 0;
+	int taken = 0, unknown = 0, refused = 0, connected = 0, renewed = 0;
 	for (size_t i = 0; i < lease_count; i++) {
 		const struct lease *lease = &leases[i];
 		taken += lease->taken;
 		refused += lease->refused;
+		connected += lease->connected;
+		renewed += lease->renewed;
 		unknown += lease->began && !lease->taken && !lease->refused;
 		if (lease->began && !lease->refused && !lease->released)
 			fail_msg("%llx: never released", lease->id);
 		if (lease->given && !lease->taken)
 			fail_msg("%llx: told as held, but was not", lease->id);
 	}
-	print_message("%zu leases: %d taken, %d not held, %d unknown; %d of %d stewards recovered, %d releases repeated\n",
-		lease_count, taken, refused, unknown, stewards, KILLS + 1, repeated);
+	print_message("%zu leases: %d taken, %d connected, %d renewals, %d not held, %d unknown; %d of %d stewards recovered, %d "
+		      "releases repeated\n",
+		lease_count, taken, connected, renewed, refused, unknown, stewards, KILLS + 1, repeated);
 	assert_true(stewards > KILLS / 2);
-	assert_true(taken > 20);
+	assert_true(taken > 20 && connected + renewed > 20);
 	/* Each death can repeat what ran then (four at a time), and what had ended but was still being recorded. */
 	assert_true(repeated <= 8 * stewards);
 	snprintf(line, sizeof line, "rm -r %s", directory);

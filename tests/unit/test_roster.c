@@ -33,6 +33,7 @@ struct world {
 	int acquired, ended, violations, progress;
 	bool closed, recovered;
 	struct session_key key;
+	uint64_t connected; /* the last of which that was told */
 	struct session_record record;
 	char resolve[ADDRESS_TEXT_SIZE];
 };
@@ -83,7 +84,9 @@ static void on_closed(void *context)
 
 static void on_connected(void *context, const struct session_key *key, const struct session_record *record)
 {
-	(void)context, (void)key, (void)record;
+	struct world *w = context;
+	assert_int_equal(record->id, key->id);
+	w->connected = key->id;
 }
 
 static const struct roster_host host = {on_acquire, on_ended, on_connected, on_resolve, on_violation, on_progress, on_closed};
@@ -406,6 +409,8 @@ static void events_are_taken_and_lost_ones_counted(void **state)
 	expect(w, MESSAGE_EVENTS_TAKEN, &m);
 	assert_int_equal(m.body.taken.number, 11);
 	/* More than the ring holds. */
+	uint64_t id = begin_session(w, 5, SLOT_RELAYING);
+	w->ledger.slots[5].record.fence = w->ledger.slots[5].record.connected_ms = 1;
 	make_events(w, LEDGER_EVENTS + 25);
 	message_send(w->relay, MESSAGE_EVENTS, NULL, NULL);
 	while (taken < 11 + LEDGER_EVENTS + 25) {
@@ -413,6 +418,8 @@ static void events_are_taken_and_lost_ones_counted(void **state)
 		taken = m.body.taken.number;
 	}
 	assert_int_equal(w->roster.events_lost, 25);
+	/* One of those may have said that this one is connected. */
+	assert_int_equal(w->connected, id);
 	assert_int_equal(w->roster.ends.of[WHO_CLIENT][HOW_CLOSED], 11 + LEDGER_EVENTS);
 	/* A count that goes back, or far ahead, is a lie that costs nothing. */
 	atomic_store(&w->ledger.header->events_made, 3);

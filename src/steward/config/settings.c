@@ -269,8 +269,9 @@ bool setting_is_later(const char *parent, const char *name)
 		{NULL, "transparent"}, {NULL, "mark"},
 		{"", "status"}, {"", "drain_timeout"}, {"", "upgrade_timeout"},
 		{"limits", "per_client"}, {"limits", "rate"}, {"limits", "on_limit"}, {"limits", "reclaim_timeout"},
-		{"acquire", "user"}, {"acquire", "group"},
-		{"release", "user"}, {"release", "group"}, {"release", "cooldown"},
+		{"acquire", "user"}, {"acquire", "group"}, {"release", "user"}, {"release", "group"},
+		{"connected", "user"}, {"connected", "group"}, {"renew", "user"}, {"renew", "group"},
+		{"prepare_listen", "user"}, {"prepare_listen", "group"}, {"shutdown", "user"}, {"shutdown", "group"},
 		/* clang-format on */
 	};
 	bool service = strcmp(parent, "services") == 0 || strcmp(parent, "defaults") == 0;
