@@ -13,9 +13,9 @@
  * tcpwarden-hooks(7) says; so none does here.
  *
  * What is left out: a session whose client waits through the death of a steward or helper gets a lease of its own after this one, with a
- * life like this one. A release that is overdue at a helper has the next one wait as an overdue acquire does. The hooks of a session
- * that goes on (connected, renew) change no state, and release waits for them as it does for an overdue acquire. Hooks do what their exit
- * status says. Deaths and failures are bounded by the budgets below. */
+ * life like this one. A release that is overdue at a helper has the next one wait as an overdue acquire does. Of
+ * the hooks of a session that goes on (connected, renew) one runs once, which is enough to see it overlap. Hooks do what their exit status
+ * says. Deaths and failures are bounded by the budgets below. */
 
 #ifndef DEATHS
 #define DEATHS 4
@@ -54,19 +54,22 @@ bool opening;            /* granted, and not on disk yet */
 bool backing_off;
 
 /* processes of hooks */
-mtype acquire = NONE, release = NONE;
+mtype acquire = NONE, renew = NONE, release = NONE;
 
 /* the world: what the properties speak of */
 bool took, gave;    /* something is taken; something was given back after that */
+bool renewed;       /* renew has been run, or was not let to */
 bool began_release; /* some release has passed its gate */
 bool succeeded;     /* a release has ended with 0 */
 bool unheard;       /* steward or machine died while it ran, or since then */
 byte deaths, failures;
 
 #define durable (!queued && !busy)
-#define settled (up && judged && lease == GONE && durable && session == FREE && acquire == NONE && release == NONE)
+#define settled (up && judged && lease == GONE && durable && session == FREE && acquire == NONE && renew == NONE && release == NONE)
 #define lost (wiped && row == NEW) /* only the session knows of its lease */
 #define alive(hook) (hook == GATED || hook == RUNNING || hook == DONE)
+
+#define renewal_heard (renew == NONE || (helped && renew == RUNNING)) /* or it is overdue at a helper */
 
 #define MOVE(from, event, to) assert(lease == from); lease = to
 #define PERMITS(state, effect) assert(lease == state && durable && (row == state || (state == GONE && row == NEW)))
@@ -91,6 +94,15 @@ proctype acquire_hook()
 	:: atomic { acquire == RUNNING -> acquire = EXITED }
 	:: atomic { acquire == DONE -> acquire = EXITED_0 }
 	:: atomic { acquire == RUNNING || acquire == DONE -> acquire = KILLED } /* crash, timeout, or a new steward */
+	:: settled -> break
+	od
+}
+
+proctype renew_hook()
+{
+	do
+	:: atomic { renew == RUNNING -> assert(!began_release); renew = EXITED }
+	:: atomic { renew == RUNNING && up && !judged -> renew = KILLED } /* by a new steward */
 	:: settled -> break
 	od
 }
@@ -154,21 +166,27 @@ proctype steward()
 	:: atomic { up && judged && asks && lease == UNKNOWN && durable && !over ->
 		PERMITS(UNKNOWN, SESSION_GOES_ON); asks = false; goes = true }
 
-	/* its end */
+	:: atomic { up && judged && (lease == HELD || lease == UNKNOWN) && !over && !opening && !asks && durable && renew == NONE && !renewed ->
+		renewed = true; renew = GATED; save() }
+	:: atomic { up && judged && (lease == HELD || lease == UNKNOWN) && renew == GATED && durable && !over -> renew = RUNNING }
+	:: atomic { up && judged && renew == EXITED -> renew = NONE; save() }
+	:: atomic { up && judged && over && renew == GATED -> renew = NONE }
+
+	/* its end, which waits for what runs */
 	:: atomic { up && judged && ended && !over -> over = true }
 	:: atomic { up && judged && over && session == WAITING -> asks = false; session = OVER } /* refused */
 	:: atomic { up && judged && session == OVER && durable && lease != NEW ->
 		asks = false; goes = false; ended = false; over = true; session = FREE }
 	:: atomic { up && judged && opening && lease == HELD && !durable ->
 		MOVE(HELD, WITHDRAWN, GONE); over = true; save() }
-	:: atomic { up && judged && over && has_release && lease == HELD -> MOVE(HELD, OVER, RELEASING) }
-	:: atomic { up && judged && over && has_release && lease == UNKNOWN -> MOVE(UNKNOWN, OVER, RELEASING) }
-	:: atomic { up && judged && over && !has_release && lease == HELD -> MOVE(HELD, NOTHING_TO_GIVE, GONE); save() }
-	:: atomic { up && judged && over && !has_release && lease == UNKNOWN -> MOVE(UNKNOWN, NOTHING_TO_GIVE, GONE); save() }
+	:: atomic { up && judged && over && has_release && lease == HELD && renewal_heard -> MOVE(HELD, OVER, RELEASING) }
+	:: atomic { up && judged && over && has_release && lease == UNKNOWN && renewal_heard -> MOVE(UNKNOWN, OVER, RELEASING) }
+	:: atomic { up && judged && over && !has_release && lease == HELD && renewal_heard -> MOVE(HELD, NOTHING_TO_GIVE, GONE); save() }
+	:: atomic { up && judged && over && !has_release && lease == UNKNOWN && renewal_heard -> MOVE(UNKNOWN, NOTHING_TO_GIVE, GONE); save() }
 
 	/* release */
 	:: atomic { up && judged && lease == RELEASING && release == NONE && !backing_off -> release = GATED; save() }
-	:: atomic { up && judged && lease == RELEASING && release == GATED && durable && !(helped && alive(acquire)) ->
+	:: atomic { up && judged && lease == RELEASING && release == GATED && durable && !(helped && (alive(acquire) || alive(renew))) ->
 		PERMITS(RELEASING, RELEASE_RUNS);
 		assert(!succeeded || unheard); /* a double follows a death only */
 		began_release = true; release = RUNNING }
@@ -187,8 +205,8 @@ proctype steward()
 	:: atomic { up && judged && lease == FAILED -> backing_off = false; MOVE(FAILED, RETRIED, RELEASING) }
 
 	/* What a predecessor left, once its hooks have ended. What they did is not known. */
-	:: atomic { up && !judged && !alive(acquire) && !alive(release) ->
-		acquire = NONE; release = NONE; lease = row;
+	:: atomic { up && !judged && !alive(acquire) && !alive(renew) && !alive(release) ->
+		acquire = NONE; renew = NONE; release = NONE; lease = row;
 		if
 		:: lease == NEW && lost ->
 			MOVE(NEW, PUT_BACK, HELD); save()
@@ -231,6 +249,10 @@ inline steward_dies()
 	:: else
 	fi;
 	if
+	:: renew == GATED -> renew = NONE
+	:: else
+	fi;
+	if
 	:: release == GATED -> release = NONE
 	:: else
 	fi
@@ -247,7 +269,7 @@ proctype death()
 	:: atomic { !settled && deaths < DEATHS && up && durable && session == GOING && has_release &&
 		    (row == HELD || row == UNKNOWN) -> deaths++; steward_dies(); row = NEW; wiped = true } /* and the database is lost with it */
 	:: atomic { !settled && deaths < DEATHS && !lost -> deaths++; /* the machine, and with it all that runs */
-		steward_dies(); session = FREE; acquire = NONE; release = NONE }
+		steward_dies(); session = FREE; acquire = NONE; renew = NONE; release = NONE }
 	:: atomic { !up -> up = true }
 	:: settled -> break
 	od
@@ -267,6 +289,7 @@ init
 		fi;
 		run disk();
 		run acquire_hook();
+		run renew_hook();
 		run release_hook();
 		run relay();
 		run steward();

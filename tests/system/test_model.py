@@ -13,16 +13,22 @@ TABLE = (TREE / "src/steward/lease/life_table.h").read_text()
 # What is broken, how, and the assertion that must notice it (None: any).
 BREAKS = {
     "a new steward does not wait for the hooks of the old one": (
-        [("up && !judged && !alive(acquire) && !alive(release) ->", "up && !judged && !alive(release) ->"),
-         ("acquire = NONE; release = NONE; lease = row;", "release = NONE; lease = row;")],
+        [("up && !judged && !alive(acquire) && !alive(renew) && !alive(release) ->", "up && !judged && !alive(renew) && !alive(release) ->"),
+         ("acquire = NONE; renew = NONE; release = NONE; lease = row;", "renew = NONE; release = NONE; lease = row;")],
         None),
     "a hook passes its gate before the row is on disk": (
         [("#define durable (!queued && !busy)", "#define durable (true)"),
          ("assert(lease == state && durable && (row == state || (state == GONE && row == NEW)))", "skip")],
         "gave"),
     "a helper is told of a release before it has answered an acquire that is overdue": (
-        [("release == GATED && durable && !(helped && alive(acquire)) ->", "release == GATED && durable ->")],
+        [("!(helped && (alive(acquire) || alive(renew))) ->", "!(helped && alive(renew)) ->")],
         None),
+    "a release does not wait for a renewal": (
+        [("#define renewal_heard (renew == NONE || (helped && renew == RUNNING))", "#define renewal_heard (true)")],
+        "!(began_release)"),
+    "a release does not wait for a renewal that is overdue at a helper": (
+        [("!(helped && (alive(acquire) || alive(renew))) ->", "!(helped && alive(acquire)) ->")],
+        "!(began_release)"),
     "an acquire that was cut off counts as not held": (
         [("acquire = NONE; MOVE(INTENT, CUT_OFF, UNKNOWN);", "acquire = NONE; lease = GONE; save();")],
         None),
