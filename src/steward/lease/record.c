@@ -1,5 +1,6 @@
 #include "steward/lease/record.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -90,12 +91,56 @@ static int list_decode(char ***ret, const json_t *array)
 	return 0;
 }
 
-/* 64 bits do not fit a JSON number. */
-static json_t *word_encode(uint64_t word)
+/* A row is written at each of a lease's moves, thousands of times a second: what is not known yet, 0 or nothing, does not stand
+ * in it. value is taken. */
+static bool put(json_t *object, const char *key, json_t *value)
 {
-	char text[24];
-	snprintf(text, sizeof text, "%" PRIx64, word);
-	return json_string(text);
+	return json_object_set_new_nocheck(object, key, value) == 0;
+}
+
+/* An object in an object, borrowed. NULL: out of memory. */
+static json_t *put_object(json_t *object, const char *key)
+{
+	json_t *value = json_object();
+	return put(object, key, value) ? value : NULL;
+}
+
+static size_t hex_put(char *text, const uint8_t *bytes, size_t length)
+{
+	static const char digits[] = "0123456789abcdef";
+	for (size_t i = 0; i < length; i++) {
+		text[2 * i] = digits[bytes[i] >> 4];
+		text[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	return 2 * length;
+}
+
+/* 64 bits do not fit a JSON number. */
+static bool put_word(json_t *object, const char *key, uint64_t word)
+{
+	uint64_t big_endian = htobe64(word);
+	char text[2 * sizeof word];
+	return !word || put(object, key, json_stringn_nocheck(text, hex_put(text, (const uint8_t *)&big_endian, sizeof word)));
+}
+
+static bool put_number(json_t *object, const char *key, json_int_t value)
+{
+	return !value || put(object, key, json_integer(value));
+}
+
+static bool put_flag(json_t *object, const char *key, bool flag)
+{
+	return !flag || put(object, key, json_true());
+}
+
+static bool put_bytes(json_t *object, const char *key, const char *bytes)
+{
+	return !bytes || put(object, key, record_bytes_encode(bytes));
+}
+
+static bool put_list(json_t *object, const char *key, char *const *list)
+{
+	return !list || put(object, key, list_encode(list));
 }
 
 static uint64_t word_decode(const json_t *object, const char *key)
@@ -109,13 +154,16 @@ static json_int_t number(const json_t *object, const char *key)
 	return json_integer_value(json_object_get(object, key));
 }
 
-static json_t *endpoint_encode(const struct endpoint *endpoint)
+static bool put_endpoint(json_t *object, const char *key, const struct endpoint *endpoint)
 {
-	char ip[2 * sizeof endpoint->ip + 1];
-	for (size_t i = 0; i < sizeof endpoint->ip; i++)
-		snprintf(ip + 2 * i, 3, "%02x", endpoint->ip[i]);
-	return json_pack("{si si sI ss}", "family", (int)endpoint->family, "port", (int)endpoint->port, "scope",
-		(json_int_t)endpoint->scope, "ip", ip);
+	char ip[2 * sizeof endpoint->ip];
+	json_t *value;
+	if (endpoint->family == AF_UNSPEC)
+		return true;
+	value = put_object(object, key);
+	return value && put_number(value, "family", endpoint->family) && put_number(value, "port", endpoint->port) &&
+	       put_number(value, "scope", endpoint->scope) &&
+	       put(value, "ip", json_stringn_nocheck(ip, hex_put(ip, endpoint->ip, sizeof endpoint->ip)));
 }
 
 static void endpoint_decode(struct endpoint *ret, const json_t *object)
@@ -130,17 +178,26 @@ static void endpoint_decode(struct endpoint *ret, const json_t *object)
 		ip += 2;
 }
 
-static json_t *session_encode(const struct session_record *session)
+static bool put_reason(json_t *object, const struct reason *reason)
 {
-	return json_pack("{so so so so so so so so so so so so so s[iiii] si}", "id", word_encode(session->id), "fence",
-		word_encode(session->fence), "started_us", word_encode(session->started_us), "started_ms",
-		word_encode(session->started_ms), "connected_ms", word_encode(session->connected_ms), "ended_ms",
-		word_encode(session->ended_ms), "client", endpoint_encode(&session->client), "local",
-		endpoint_encode(&session->local), "backend", endpoint_encode(&session->backend), "bytes_client",
-		word_encode(session->bytes[SIDE_CLIENT]), "bytes_backend", word_encode(session->bytes[SIDE_BACKEND]),
-		"undelivered_client", word_encode(session->undelivered[SIDE_CLIENT]), "undelivered_backend",
-		word_encode(session->undelivered[SIDE_BACKEND]), "reason", (int)session->reason.who, (int)session->reason.how,
-		(int)session->reason.operation, (int)session->reason.state, "errno", (int)session->reason.error);
+	if (!reason->who)
+		return true;
+	return put(object, "reason", json_pack("[iiii]", reason->who, reason->how, reason->operation, reason->state)) &&
+	       put_number(object, "errno", reason->error);
+}
+
+static bool put_session(json_t *object, const struct session_record *session)
+{
+	json_t *value = put_object(object, "session");
+	return value && put_word(value, "id", session->id) && put_word(value, "fence", session->fence) &&
+	       put_word(value, "started_us", session->started_us) && put_word(value, "started_ms", session->started_ms) &&
+	       put_word(value, "connected_ms", session->connected_ms) && put_word(value, "ended_ms", session->ended_ms) &&
+	       put_endpoint(value, "client", &session->client) && put_endpoint(value, "local", &session->local) &&
+	       put_endpoint(value, "backend", &session->backend) &&
+	       put_word(value, "bytes_client", session->bytes[SIDE_CLIENT]) &&
+	       put_word(value, "bytes_backend", session->bytes[SIDE_BACKEND]) &&
+	       put_word(value, "undelivered_client", session->undelivered[SIDE_CLIENT]) &&
+	       put_word(value, "undelivered_backend", session->undelivered[SIDE_BACKEND]) && put_reason(value, &session->reason);
 }
 
 static uint8_t reason_part(const json_t *object, size_t index)
@@ -172,14 +229,16 @@ static void session_decode(struct session_record *ret, const json_t *object)
 	endpoint_decode(&ret->backend, json_object_get(object, "backend"));
 }
 
-static json_t *order_encode(const struct hook_order *order)
+static bool put_order(json_t *object, const char *key, const struct hook_order *order)
 {
+	json_t *value;
 	if (!order->command)
-		return json_null();
-	return json_pack("{so so so si sI sI sb sb}", "command", list_encode(order->command), "environment",
-		list_encode(order->environment), "directory", record_bytes_encode(order->directory), "umask", order->umask,
-		"timeout_ms", (json_int_t)order->timeout_ms, "every_ms", (json_int_t)order->every_ms, "allow",
-		(int)order->allow_on_error, "helper", (int)order->helper);
+		return true;
+	value = put_object(object, key);
+	return value && put_list(value, "command", order->command) && put_list(value, "environment", order->environment) &&
+	       put_bytes(value, "directory", order->directory) && put_number(value, "umask", order->umask) &&
+	       put_number(value, "timeout_ms", order->timeout_ms) && put_number(value, "every_ms", order->every_ms) &&
+	       put_flag(value, "allow", order->allow_on_error) && put_flag(value, "helper", order->helper);
 }
 
 static int order_decode(struct hook_order *ret, const json_t *object)
@@ -202,11 +261,14 @@ static int order_decode(struct hook_order *ret, const json_t *object)
 	return r;
 }
 
-static json_t *hook_encode(const struct process_group *hook)
+static bool put_hook(json_t *object, const struct process_group *hook)
 {
+	json_t *value;
 	if (!hook->pid)
-		return json_null();
-	return json_pack("{si so ss}", "pgid", (int)hook->pid, "start", word_encode(hook->start_ticks), "boot", hook->boot);
+		return true;
+	value = put_object(object, "hook");
+	return value && put_number(value, "pgid", hook->pid) && put_word(value, "start", hook->start_ticks) &&
+	       put_bytes(value, "boot", hook->boot);
 }
 
 static void hook_decode(struct process_group *ret, const json_t *object)
@@ -218,20 +280,21 @@ static void hook_decode(struct process_group *ret, const json_t *object)
 
 char *lease_record_encode(const struct lease_record *record)
 {
-	json_t *object = json_pack("{si so sI sI sI so so ss sb sb sb so so so sb sI so so so so sI so so so}", "version",
-		RECORD_VERSION, "tree", word_encode(record->tree), "relay", (json_int_t)record->key.relay, "incarnation",
-		(json_int_t)record->key.incarnation, "slot", (json_int_t)record->key.slot, "service",
-		record_bytes_encode(record->session.service), "session", session_encode(&record->session), "state",
-		life_state_word(record->state), "unknown", (int)record->unknown, "ended", (int)record->ended, "recovered",
-		(int)record->recovered, "connected", order_encode(&record->connected), "renew", order_encode(&record->renew),
-		"release", order_encode(&record->release), "was_connected", (int)record->was_connected, "renewals",
-		(json_int_t)record->renewals, "renewed_us", word_encode(record->renewed_us), "hook", hook_encode(&record->hook),
-		"variables", list_encode(record->variables), "route", endpoint_encode(&record->route), "attempts",
-		(json_int_t)record->attempts, "acquired_us", word_encode(record->acquired_us), "ended_us",
-		word_encode(record->ended_us), "why", record->why ? record_bytes_encode(record->why) : json_null());
-	if (!object)
-		return NULL;
-	char *text = json_dumps(object, JSON_COMPACT);
+	json_t *object = json_object();
+	char *text = NULL;
+	if (put_number(object, "version", RECORD_VERSION) && put_word(object, "tree", record->tree) &&
+		put_number(object, "relay", record->key.relay) && put_number(object, "incarnation", record->key.incarnation) &&
+		put_number(object, "slot", record->key.slot) && put_bytes(object, "service", record->session.service) &&
+		put_session(object, &record->session) && put_bytes(object, "state", life_state_word(record->state)) &&
+		put_flag(object, "unknown", record->unknown) && put_flag(object, "ended", record->ended) &&
+		put_flag(object, "recovered", record->recovered) && put_order(object, "connected", &record->connected) &&
+		put_order(object, "renew", &record->renew) && put_order(object, "release", &record->release) &&
+		put_flag(object, "was_connected", record->was_connected) && put_number(object, "renewals", record->renewals) &&
+		put_word(object, "renewed_us", record->renewed_us) && put_hook(object, &record->hook) &&
+		put_list(object, "variables", record->variables) && put_endpoint(object, "route", &record->route) &&
+		put_number(object, "attempts", record->attempts) && put_word(object, "acquired_us", record->acquired_us) &&
+		put_word(object, "ended_us", record->ended_us) && put_bytes(object, "why", record->why))
+		text = json_dumps(object, JSON_COMPACT);
 	json_decref(object);
 	return text;
 }
