@@ -11,6 +11,7 @@
 #include "relay/session.h"
 #include "relay/settle.h"
 #include "relay/socket.h"
+#include "relay/tally.h"
 #include "wire/inherit.h"
 #include "wire/say.h"
 
@@ -113,14 +114,6 @@ int adopt_sort(struct relay *relay, struct adopt_fresh *ret)
 	return 0;
 }
 
-static void recount(struct relay *relay, const struct slot *slot)
-{
-	if (slot->counted & COUNTED_SERVICE)
-		census_enter_service(relay->census, relay->index, slot->counted_service, 0);
-	if (slot->counted & COUNTED_BACKEND)
-		census_enter_backend(relay->census, relay->index, slot->counted_backend);
-}
-
 static bool books_matter(const struct slot *slot)
 {
 	return slot_state(slot) == SLOT_RELAYING || slot_state(slot) == SLOT_CLOSING;
@@ -163,7 +156,6 @@ static void adopt_session(struct relay *relay, struct session *session)
 	if (atomic_load(&slot->sequence) & 1) /* its writer died in the middle: it is as whole as it will ever be */
 		slot_write_end(slot);
 	vacancies_mark(&relay->vacancies, session->index);
-	recount(relay, slot);
 	session->check_ms = WHEEL_TICK_MS;
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
 		if (slot->fd[s] >= 0)
@@ -214,7 +206,7 @@ void adopt_sessions(struct relay *relay, struct adopt_fresh *fresh)
 {
 	uint32_t high = atomic_load(&relay->header->high_water);
 
-	census_clear_row(relay->census, relay->index);
+	tally_adopt(relay);
 	adopt_pipes(relay, high);
 	for (uint32_t i = 0; i < high; i++)
 		if (slot_state(&relay->ledger.slots[i]) != SLOT_FREE)

@@ -9,6 +9,7 @@
 #include "relay/link.h"
 #include "relay/ring.h"
 #include "relay/socket.h"
+#include "relay/tally.h"
 #include "wire/liveness.h"
 #include "wire/say.h"
 
@@ -64,23 +65,6 @@ static uint32_t choose(struct relay *relay, const struct plan_service *service, 
 	return 0;
 }
 
-void connect_leave(struct relay *relay, struct slot *slot)
-{
-	if (!(slot->counted & COUNTED_BACKEND))
-		return;
-	census_leave_backend(relay->census, relay->index, slot->counted_backend);
-	slot->counted &= (uint8_t)~COUNTED_BACKEND;
-}
-
-static void count_backend(struct relay *relay, struct slot *slot, uint32_t id)
-{
-	if (!id)
-		return;
-	slot->counted_backend = id;
-	slot->counted |= COUNTED_BACKEND;
-	census_enter_backend(relay->census, relay->index, id);
-}
-
 static void give_up(struct relay *relay, struct session *session, enum who who, enum how how, int error)
 {
 	struct slot *slot = session_slot(relay, session);
@@ -122,7 +106,7 @@ static void forget_socket(struct relay *relay, struct slot *slot)
 {
 	int fd = slot->fd[SIDE_BACKEND];
 
-	connect_leave(relay, slot);
+	tally_leave_backend(relay, slot);
 	slot->fd[SIDE_BACKEND] = -1;
 	kill_point();
 	if (fd >= 0)
@@ -162,7 +146,8 @@ static int try_address(struct relay *relay, struct session *session, const struc
 	slot->record.backend_id = backend_id;
 	slot_write_end(slot);
 	slot->given_base[SIDE_BACKEND] = to->to.ss_family == AF_UNIX ? 0 : 1; /* its SYN counts among the acknowledged */
-	count_backend(relay, slot, backend_id);
+	if (backend_id)
+		tally_enter_backend(relay, slot, backend_id);
 	if (!slot->deadline_ms)
 		slot->deadline_ms = relay->now_ms + policy.connect_timeout_ms;
 	fd = socket(to->to.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -290,7 +275,7 @@ static void go_on(struct relay *relay, struct session *session, int error)
 		error = -r;
 		/* No socket for it: whoever frees one must not lose it to a newcomer, so those wait. */
 		if (slot->fd[SIDE_BACKEND] < 0 && is_ours(error) && relay->now_ms < slot->deadline_ms) {
-			connect_leave(relay, slot);
+			tally_leave_backend(relay, slot);
 			slot->tries--;
 			doors_rest(relay);
 			wheel_set(&relay->wheel, &session->due, relay->now_ms + STARVED_MS);

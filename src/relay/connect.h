@@ -13,7 +13,4 @@ void connect_check(struct relay *relay, struct session *session);
 /* SLOT_CONNECTING, at adoption: the round goes on where it was, unless the plan has changed since. */
 void connect_adopt(struct relay *relay, struct session *session);
 
-/* It does not count for its backend any more. */
-void connect_leave(struct relay *relay, struct slot *slot);
-
 #endif

@@ -21,6 +21,7 @@ src_relay_librelay_a_SOURCES = \
 	src/relay/settle.c src/relay/settle.h \
 	src/relay/silence.c src/relay/silence.h \
 	src/relay/socket.c src/relay/socket.h \
+	src/relay/tally.c src/relay/tally.h \
 	src/relay/vacancies.c src/relay/vacancies.h \
 	src/relay/verify.c src/relay/verify.h \
 	src/relay/wheel.c src/relay/wheel.h

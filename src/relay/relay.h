@@ -5,6 +5,7 @@
  *   adopt     the one way to start; settle: what a death left half-done in a flow
  *   door      listeners, accepting             link      the channel to the steward
  *   session   a session's life: begin, state changes, finish; cause: why it ends
+ *   tally     what a session counts for in the census
  *   connect   reaching a backend               flow      one direction of bytes
  *   ending    how each side is to be let go    closing   doing so
  *   deadline  what the clock ends: silence (is a peer dead, stalled or slow?), pace, idle and life times

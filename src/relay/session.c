@@ -11,6 +11,7 @@
 #include "relay/link.h"
 #include "relay/ring.h"
 #include "relay/socket.h"
+#include "relay/tally.h"
 #include "wire/liveness.h"
 
 #include <assert.h>
@@ -123,12 +124,7 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 	new_local_part(session);
 	silence_start(&session->silence[SIDE_CLIENT], relay->now_ms);
 	fill(relay, slot, service, listener, fd, client);
-	/* Listed before it is counted, so that a successor counts what we did. */
-	slot->counted_service = service->id;
-	slot->counted = COUNTED_SERVICE;
-	if (census_enter_service(relay->census, relay->index, service->id, service->limit_connections) < 0 &&
-		census_enter_service(relay->census, relay->index, service->id, service->limit_connections) < 0) {
-		slot->counted = 0;
+	if (tally_enter(relay, slot, service) < 0) {
 		cause_note(slot, WHO_POLICY, HOW_LIMIT, OPERATION_ACCEPT, 0);
 		slot->record.reason.state = SLOT_REFUSING; /* which it is in from here on */
 		slot_set_state(slot, SLOT_REFUSING);
@@ -388,11 +384,7 @@ void session_finish(struct relay *relay, struct session *session)
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
 		flow_drop_pipe(relay, session, s);
 	account(relay, slot);
-	connect_leave(relay, slot);
-	if (slot->counted & COUNTED_SERVICE) {
-		census_leave_service(relay->census, relay->index, slot->counted_service);
-		slot->counted &= (uint8_t)~COUNTED_SERVICE;
-	}
+	tally_leave(relay, slot);
 	ring_put(relay, session, EVENT_ENDED);
 	kill_point();
 	if (slot->told & TOLD_ASKED) {

@@ -98,12 +98,12 @@ void census_leave_backend(struct census *census, uint32_t relay, uint32_t backen
 	atomic_fetch_sub_explicit(&census->row[relay].backend[backend], 1, memory_order_relaxed);
 }
 
-void census_clear_row(struct census *census, uint32_t relay)
+void census_set_row(struct census *census, uint32_t relay, const struct census_count *count)
 {
 	struct census_row *row = &census->row[relay];
 
 	for (int i = 0; i < CENSUS_SERVICES; i++)
-		atomic_store_explicit(&row->service[i], 0, memory_order_relaxed);
+		atomic_store_explicit(&row->service[i], count->service[i], memory_order_relaxed);
 	for (int i = 0; i < CENSUS_BACKENDS; i++)
-		atomic_store_explicit(&row->backend[i], 0, memory_order_relaxed);
+		atomic_store_explicit(&row->backend[i], count->backend[i], memory_order_relaxed);
 }

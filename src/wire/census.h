@@ -1,7 +1,7 @@
 /* The census: how many sessions count for each service and backend, over all relays; one shared memfd per tree.
  *
  * Each relay writes only its own row, and a total is the sum of the rows. So a relay that starts recounts its row from its
- * own ledger, exactly, and no one else needs to stop or to help; the row of a pair that is gone is cleared by its successor.
+ * own ledger, exactly, and no one else needs to stop or to help; the row of a pair that is gone is set by its successor.
  * A limit is never exceeded: a relay counts itself in first, then sums, and takes itself out again if that was too many.
  * Of two that race for the last place one or both can be refused so, hence a second try. */
 #ifndef WIRE_CENSUS_H
@@ -30,6 +30,12 @@ struct census {
 	struct census_row row[CENSUS_RELAYS];
 };
 
+/* What one relay counts, from its ledger. */
+struct census_count {
+	uint32_t service[CENSUS_SERVICES];
+	uint32_t backend[CENSUS_BACKENDS];
+};
+
 /* A sealed memfd, or -errno. */
 int census_create(uint64_t tree);
 
@@ -45,7 +51,8 @@ void census_leave_service(struct census *census, uint32_t relay, uint32_t servic
 void census_enter_backend(struct census *census, uint32_t relay, uint32_t backend);
 void census_leave_backend(struct census *census, uint32_t relay, uint32_t backend);
 
-/* All zero: before a relay recounts. */
-void census_clear_row(struct census *census, uint32_t relay);
+/* A relay that starts has counted anew. Until then the others go on with what its predecessor had counted: nothing in between
+ * says that there is room. */
+void census_set_row(struct census *census, uint32_t relay, const struct census_count *count);
 
 #endif

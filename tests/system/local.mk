@@ -49,6 +49,7 @@ EXTRA_DIST += \
 	tests/system/test_kill_steward.py \
 	tests/system/test_kill_supervisor.py \
 	tests/system/test_leases.py \
+	tests/system/test_limits.py \
 	tests/system/test_manual.py \
 	tests/system/test_mixed_10000.py \
 	tests/system/test_model.py \

@@ -73,15 +73,19 @@ static void test_limit_counts_all_relays(void **state)
 }
 
 /* A relay that starts counts its own sessions anew, and no other's. */
-static void test_clear_row(void **state)
+static void test_set_row(void **state)
 {
 	struct census *census = *state;
+	static struct census_count count;
 
 	census_enter_service(census, 1, SERVICE, 0);
 	census_enter_service(census, 2, SERVICE, 0);
 	census_enter_backend(census, 1, BACKEND);
-	census_clear_row(census, 1);
-	assert_int_equal(census_service_total(census, SERVICE), 1);
+	count.service[SERVICE] = 3;
+	count.service[SERVICE + 1] = 1;
+	census_set_row(census, 1, &count);
+	assert_int_equal(census_service_total(census, SERVICE), 4);
+	assert_int_equal(census_service_total(census, SERVICE + 1), 1);
 	assert_int_equal(census_backend_total(census, BACKEND), 0);
 }
 
@@ -140,7 +144,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_new_is_empty, make, drop),
 		cmocka_unit_test_setup_teardown(test_total_is_the_sum_of_the_rows, make, drop),
 		cmocka_unit_test_setup_teardown(test_limit_counts_all_relays, make, drop),
-		cmocka_unit_test_setup_teardown(test_clear_row, make, drop),
+		cmocka_unit_test_setup_teardown(test_set_row, make, drop),
 		cmocka_unit_test_setup_teardown(test_never_above_the_limit, make, drop),
 		cmocka_unit_test(test_strange_memory_is_refused),
 	};

@@ -1,0 +1,74 @@
+#include "relay/tally.h"
+
+#include "relay/kill_point.h"
+#include "relay/slot.h"
+
+void tally_adopt(struct relay *relay)
+{
+	static struct census_count count;
+	uint32_t high = atomic_load(&relay->header->high_water);
+
+	for (uint32_t i = 0; i < high; i++) {
+		const struct slot *slot = &relay->ledger.slots[i];
+
+		if (slot_state(slot) == SLOT_FREE)
+			continue;
+		if (slot->counted & COUNTED_SERVICE)
+			count.service[slot->counted_service % CENSUS_SERVICES]++;
+		if (slot->counted & COUNTED_BACKEND)
+			count.backend[slot->counted_backend % CENSUS_BACKENDS]++;
+	}
+	census_set_row(relay->census, relay->index, &count);
+	kill_point();
+}
+
+static void note(struct slot *slot, unsigned what)
+{
+	slot->counted |= (uint8_t)what;
+	kill_point();
+}
+
+static int enter_once(struct relay *relay, struct slot *slot, const struct plan_service *service)
+{
+	int r;
+
+	note(slot, COUNTED_SERVICE);
+	r = census_enter_service(relay->census, relay->index, service->id, service->limit_connections);
+	if (r < 0)
+		slot->counted &= (uint8_t)~COUNTED_SERVICE;
+	return r;
+}
+
+int tally_enter(struct relay *relay, struct slot *slot, const struct plan_service *service)
+{
+	slot->counted = 0;
+	slot->counted_service = service->id;
+	/* Two that race for the last place may both be refused. */
+	if (enter_once(relay, slot, service) == 0)
+		return 0;
+	return enter_once(relay, slot, service);
+}
+
+void tally_enter_backend(struct relay *relay, struct slot *slot, uint32_t id)
+{
+	slot->counted_backend = id;
+	note(slot, COUNTED_BACKEND);
+	census_enter_backend(relay->census, relay->index, id);
+}
+
+void tally_leave_backend(struct relay *relay, struct slot *slot)
+{
+	if (!(slot->counted & COUNTED_BACKEND))
+		return;
+	census_leave_backend(relay->census, relay->index, slot->counted_backend);
+	slot->counted &= (uint8_t)~COUNTED_BACKEND;
+}
+
+void tally_leave(struct relay *relay, struct slot *slot)
+{
+	tally_leave_backend(relay, slot);
+	if (!(slot->counted & COUNTED_SERVICE))
+		return;
+	census_leave_service(relay->census, relay->index, slot->counted_service);
+	slot->counted &= (uint8_t)~COUNTED_SERVICE;
+}
