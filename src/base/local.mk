@@ -6,4 +6,5 @@ src_base_libbase_a_SOURCES = \
 	src/base/duration.c src/base/duration.h \
 	src/base/endpoint.c src/base/endpoint.h \
 	src/base/escape.c src/base/escape.h \
-	src/base/nearest.c src/base/nearest.h
+	src/base/nearest.c src/base/nearest.h \
+	src/base/siphash.c src/base/siphash.h

@@ -237,7 +237,7 @@ void steward_on_resume(struct steward *s, struct message *m)
 void steward_on_begin(struct steward *s, const struct message *m)
 {
 	s->begin = m->body.begin;
-	s->census = census_map(m->fds[0]);
+	s->census = census_map(m->fds[0], NULL);
 	if (!s->census) {
 		log_line(LOG_CRIT, "the census cannot be mapped: %s", strerror(errno));
 		steward_end(s, EX_SOFTWARE);

@@ -108,7 +108,7 @@ static int prepare(struct tree *tree, char error[512])
 		return tree->lock_fd == -EWOULDBLOCK ? EX_UNAVAILABLE : EX_CANTCREAT;
 	if (getrandom(&tree->id, sizeof tree->id, 0) != sizeof tree->id)
 		tree->id = clock_real_us();
-	tree->census_fd = census_create(tree->id);
+	tree->census_fd = census_create(tree->id, capacity_slots(capacity_limit()));
 	tree->pairs = calloc(tree->settings.workers, sizeof *tree->pairs);
 	if (tree->census_fd < 0 || !tree->pairs) {
 		snprintf(error, 512, "no memory for the tables that roles share: %s",

@@ -1,5 +1,6 @@
 #include "wire/census.h"
 
+#include "wire/census_clients.h"
 #include "wire/shared.h"
 
 #include <errno.h>
@@ -7,24 +8,32 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-int census_create(uint64_t tree)
+/* Where the census of clients begins. */
+static size_t first_part(void)
 {
-	int fd = shared_create("tcpwarden-census", sizeof(struct census));
+	return (sizeof(struct census) + CENSUS_PAGES - 1) / CENSUS_PAGES * CENSUS_PAGES;
+}
+
+int census_create(uint64_t tree, uint32_t slots)
+{
+	size_t size = first_part() + census_clients_size(slots);
+	int fd = shared_create("tcpwarden-census", size);
 	struct census *census;
 	int r;
 
 	if (fd < 0)
 		return fd;
-	census = mmap(NULL, sizeof *census, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	census = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (census == MAP_FAILED) {
 		r = -errno;
 		goto fail;
 	}
 	census->version = CENSUS_VERSION;
-	census->size = sizeof *census;
+	census->size = size;
 	census->tree = tree;
 	census->magic = CENSUS_MAGIC;
-	munmap(census, sizeof *census);
+	census_clients_init((char *)census + first_part());
+	munmap(census, size);
 	r = shared_seal(fd, false);
 	if (r < 0)
 		goto fail;
@@ -34,23 +43,28 @@ fail:
 	return r;
 }
 
-struct census *census_map(int fd)
+struct census *census_map(int fd, struct census_clients *clients)
 {
+	struct census_clients second;
 	void *at;
 	size_t size;
 	struct census *census;
-	int r = shared_map(fd, true, false, sizeof *census, &at, &size);
+	int r = shared_map(fd, true, false, first_part(), &at, &size);
 
 	if (r < 0) {
 		errno = -r;
 		return NULL;
 	}
 	census = at;
-	if (size != sizeof *census || census->magic != CENSUS_MAGIC || census->version != CENSUS_VERSION) {
+	/* How large the tables are is what the seals hold, not what someone could write there. */
+	if (size != census->size || census->magic != CENSUS_MAGIC || census->version != CENSUS_VERSION ||
+		census_clients_open(&second, (char *)at + first_part(), size - first_part()) < 0) {
 		munmap(at, size);
 		errno = EPROTO;
 		return NULL;
 	}
+	if (clients)
+		*clients = second;
 	return census;
 }
 

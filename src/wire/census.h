@@ -1,4 +1,5 @@
-/* The census: how many sessions count for each service and backend, over all relays; one shared memfd per tree.
+/* The census: how many sessions count for each service and backend, over all relays; one shared memfd per tree. Its second part
+ * is the census of clients (census_clients.h).
  *
  * Each relay writes only its own row, and a total is the sum of the rows. So a relay that starts recounts its row from its
  * own ledger, exactly, and no one else needs to stop or to help; the row of a pair that is gone is set by its successor.
@@ -11,11 +12,13 @@
 
 enum {
 	CENSUS_MAGIC = 0x74776373,
-	CENSUS_VERSION = 1,
+	CENSUS_VERSION = 2,
 	CENSUS_RELAYS = 64,
 	CENSUS_SERVICES = 1024, /* plan_service.id is the index, 1.. */
 	CENSUS_BACKENDS = 4096, /* plan_backend.id is the index, 1.. */
 };
+
+struct census_clients;
 
 struct census_row {
 	_Atomic uint32_t service[CENSUS_SERVICES];
@@ -36,11 +39,11 @@ struct census_count {
 	uint32_t backend[CENSUS_BACKENDS];
 };
 
-/* A sealed memfd, or -errno. */
-int census_create(uint64_t tree);
+/* A sealed memfd for relays of at most so many slots, or -errno. */
+int census_create(uint64_t tree, uint32_t slots);
 
-/* The mapping, writable, or NULL with errno set. It lives until the process ends. */
-struct census *census_map(int fd);
+/* The mapping, writable, or NULL with errno set. It lives until the process ends. clients: its second part; may be NULL. */
+struct census *census_map(int fd, struct census_clients *clients);
 
 uint32_t census_service_total(const struct census *census, uint32_t service);
 uint32_t census_backend_total(const struct census *census, uint32_t backend);

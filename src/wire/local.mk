@@ -2,6 +2,7 @@
 noinst_LIBRARIES += src/wire/libwire.a
 src_wire_libwire_a_SOURCES = \
 	src/wire/census.c src/wire/census.h \
+	src/wire/census_clients.c src/wire/census_clients.h \
 	src/wire/inherit.h \
 	src/wire/ledger.c src/wire/ledger.h \
 	src/wire/liveness.c src/wire/liveness.h \

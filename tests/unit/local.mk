@@ -15,6 +15,11 @@ tests_unit_test_nearest_SOURCES = tests/unit/test_nearest.c
 tests_unit_test_nearest_CFLAGS = $(unit_base_cflags)
 tests_unit_test_nearest_LDADD = $(unit_base_libs)
 
+check_PROGRAMS += tests/unit/test_siphash
+tests_unit_test_siphash_SOURCES = tests/unit/test_siphash.c
+tests_unit_test_siphash_CFLAGS = $(unit_base_cflags)
+tests_unit_test_siphash_LDADD = $(unit_base_libs)
+
 # src/wire
 unit_wire_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 unit_wire_libs = src/wire/libwire.a $(unit_base_libs)
@@ -23,6 +28,11 @@ check_PROGRAMS += tests/unit/test_census
 tests_unit_test_census_SOURCES = tests/unit/test_census.c
 tests_unit_test_census_CFLAGS = $(unit_wire_cflags)
 tests_unit_test_census_LDADD = $(unit_wire_libs)
+
+check_PROGRAMS += tests/unit/test_census_clients
+tests_unit_test_census_clients_SOURCES = tests/unit/test_census_clients.c
+tests_unit_test_census_clients_CFLAGS = $(unit_wire_cflags)
+tests_unit_test_census_clients_LDADD = $(unit_wire_libs)
 
 check_PROGRAMS += tests/unit/test_ledger
 tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c

@@ -1,4 +1,5 @@
 #include "wire/census.h"
+#include "wire/census_clients.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,15 +13,15 @@
 
 #include <cmocka.h>
 
-enum { SERVICE = 7, BACKEND = 9, LIMIT = 100 };
+enum { SERVICE = 7, BACKEND = 9, LIMIT = 100, SLOTS = 4 };
 
 static int make(void **state)
 {
 	static struct census *census;
-	int fd = census_create(42);
+	int fd = census_create(42, SLOTS);
 
 	assert_true(fd >= 0);
-	census = census_map(fd);
+	census = census_map(fd, NULL);
 	assert_non_null(census);
 	close(fd);
 	*state = census;
@@ -29,7 +30,9 @@ static int make(void **state)
 
 static int drop(void **state)
 {
-	munmap(*state, sizeof(struct census));
+	struct census *census = *state;
+
+	munmap(census, census->size);
 	return 0;
 }
 
@@ -124,16 +127,43 @@ static void test_never_above_the_limit(void **state)
 	assert_true(census_service_total(census, SERVICE) > 0);
 }
 
+/* Both parts are of one memory. */
+static void test_the_second_part_is_for_clients(void **state)
+{
+	int fd = census_create(42, SLOTS);
+	struct census_clients clients;
+	struct census *census = census_map(fd, &clients);
+	struct endpoint client = {.family = AF_INET, .ip = {10, 0, 0, 1}};
+
+	(void)state;
+	assert_non_null(census);
+	census_clients_recount(&clients, CENSUS_RELAYS - 1);
+	census_clients_publish(&clients);
+	assert_int_equal(census_clients_enter(&clients, SERVICE, &client, 1), 0);
+	assert_int_equal(census_service_total(census, SERVICE), 0);
+	munmap(census, census->size);
+	census = census_map(fd, &clients);
+	assert_non_null(census);
+	assert_int_equal(census_clients_total(&clients, SERVICE, &client), 1);
+	munmap(census, census->size);
+	close(fd);
+}
+
 static void test_strange_memory_is_refused(void **state)
 {
 	int fd = memfd_create("other", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct census header = {.magic = CENSUS_MAGIC, .version = CENSUS_VERSION, .size = 16 << 20};
 
 	(void)state;
-	assert_null(census_map(fd));
-	assert_int_equal(ftruncate(fd, sizeof(struct census)), 0);
-	assert_null(census_map(fd)); /* not sealed */
+	assert_null(census_map(fd, NULL));
+	assert_int_equal(ftruncate(fd, (off_t)header.size), 0);
+	assert_null(census_map(fd, NULL)); /* not sealed */
 	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
-	assert_null(census_map(fd));
+	assert_null(census_map(fd, NULL));
+	assert_int_equal(errno, EPROTO);
+	/* Ours by its header, but with no room for whole tables. */
+	assert_int_equal(pwrite(fd, &header, offsetof(struct census, row), 0), offsetof(struct census, row));
+	assert_null(census_map(fd, NULL));
 	assert_int_equal(errno, EPROTO);
 	close(fd);
 }
@@ -146,6 +176,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_limit_counts_all_relays, make, drop),
 		cmocka_unit_test_setup_teardown(test_set_row, make, drop),
 		cmocka_unit_test_setup_teardown(test_never_above_the_limit, make, drop),
+		cmocka_unit_test(test_the_second_part_is_for_clients),
 		cmocka_unit_test(test_strange_memory_is_refused),
 	};
 

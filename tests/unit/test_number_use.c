@@ -29,9 +29,9 @@ static int set_up(void **state)
 		assert_int_equal(ledger_map(&b->ledger[i], fd, true), 0);
 		close(fd);
 	}
-	fd = census_create(1);
+	fd = census_create(1, 4);
 	assert_true(fd >= 0);
-	b->census = census_map(fd);
+	b->census = census_map(fd, NULL);
 	assert_non_null(b->census);
 	close(fd);
 	b->view.relays = 3; /* the third has no ledger now */
