@@ -128,7 +128,7 @@ static int open_tables(struct relay *relay)
 		return -EUCLEAN;
 	relay->header = relay->ledger.header;
 	relay->index = relay->header->relay;
-	relay->census = census_map(HOLDER_CENSUS, NULL);
+	relay->census = census_map(HOLDER_CENSUS, &relay->clients);
 	if (!relay->census)
 		return -errno;
 	relay->rto_max_ms = relay->header->no_rto_max ? 0 : liveness_kernel_rto_max_ms();

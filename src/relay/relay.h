@@ -18,6 +18,7 @@
 #include "relay/vacancies.h"
 #include "relay/wheel.h"
 #include "wire/census.h"
+#include "wire/census_clients.h"
 #include "wire/ledger.h"
 #include "wire/message.h"
 #include "wire/plan.h"
@@ -46,6 +47,7 @@ struct relay {
 	struct ledger ledger;
 	struct ledger_header *header; /* ledger.header */
 	struct census *census;
+	struct census_clients clients; /* of that census */
 	uint32_t index;          /* of its pair */
 	struct plan plan;        /* plan.header is NULL until there is one */
 	uint32_t sessions_max;   /* our share */

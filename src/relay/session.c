@@ -114,6 +114,7 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 {
 	struct session *session = take_slot(relay);
 	struct slot *slot;
+	int r;
 
 	if (!session) { /* accepting stops before this; an adopted newcomer may still meet it */
 		socket_arm_reset(fd);
@@ -124,8 +125,9 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 	new_local_part(session);
 	silence_start(&session->silence[SIDE_CLIENT], relay->now_ms);
 	fill(relay, slot, service, listener, fd, client);
-	if (tally_enter(relay, slot, service) < 0) {
-		cause_note(slot, WHO_POLICY, HOW_LIMIT, OPERATION_ACCEPT, 0);
+	r = tally_enter(relay, slot, service);
+	if (r < 0) {
+		cause_note(slot, WHO_POLICY, HOW_LIMIT, OPERATION_ACCEPT, r == -EUSERS ? EUSERS : 0);
 		slot->record.reason.state = SLOT_REFUSING; /* which it is in from here on */
 		slot_set_state(slot, SLOT_REFUSING);
 	} else if (slot->policy.hooked) {

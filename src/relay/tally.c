@@ -3,22 +3,29 @@
 #include "relay/kill_point.h"
 #include "relay/slot.h"
 
+#include <errno.h>
+
 void tally_adopt(struct relay *relay)
 {
 	static struct census_count count;
 	uint32_t high = atomic_load(&relay->header->high_water);
 
+	census_clients_recount(&relay->clients, relay->index);
 	for (uint32_t i = 0; i < high; i++) {
 		const struct slot *slot = &relay->ledger.slots[i];
 
 		if (slot_state(slot) == SLOT_FREE)
 			continue;
 		if (slot->counted & COUNTED_SERVICE)
-			count.service[slot->counted_service % CENSUS_SERVICES]++;
+			count.service[slot->counted_service]++;
 		if (slot->counted & COUNTED_BACKEND)
-			count.backend[slot->counted_backend % CENSUS_BACKENDS]++;
+			count.backend[slot->counted_backend]++;
+		if (slot->counted & COUNTED_CLIENT)
+			census_clients_add(&relay->clients, slot->counted_service, &slot->record.client);
 	}
 	census_set_row(relay->census, relay->index, &count);
+	kill_point();
+	census_clients_publish(&relay->clients);
 	kill_point();
 }
 
@@ -28,14 +35,33 @@ static void note(struct slot *slot, unsigned what)
 	kill_point();
 }
 
+static void leave_client(struct relay *relay, struct slot *slot)
+{
+	if (!(slot->counted & COUNTED_CLIENT))
+		return;
+	census_clients_leave(&relay->clients, slot->counted_service, &slot->record.client);
+	slot->counted &= (uint8_t)~COUNTED_CLIENT;
+}
+
 static int enter_once(struct relay *relay, struct slot *slot, const struct plan_service *service)
 {
 	int r;
 
+	/* The client first: who has too many must not take, for that moment, a place of the service that another could have. */
+	if (service->limit_per_client && slot->record.client.family != AF_UNIX) {
+		note(slot, COUNTED_CLIENT);
+		r = census_clients_enter(&relay->clients, service->id, &slot->record.client, service->limit_per_client);
+		if (r < 0) {
+			slot->counted = 0;
+			return -EUSERS;
+		}
+	}
 	note(slot, COUNTED_SERVICE);
 	r = census_enter_service(relay->census, relay->index, service->id, service->limit_connections);
-	if (r < 0)
+	if (r < 0) {
 		slot->counted &= (uint8_t)~COUNTED_SERVICE;
+		leave_client(relay, slot);
+	}
 	return r;
 }
 
@@ -67,6 +93,7 @@ void tally_leave_backend(struct relay *relay, struct slot *slot)
 void tally_leave(struct relay *relay, struct slot *slot)
 {
 	tally_leave_backend(relay, slot);
+	leave_client(relay, slot);
 	if (!(slot->counted & COUNTED_SERVICE))
 		return;
 	census_leave_service(relay->census, relay->index, slot->counted_service);

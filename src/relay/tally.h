@@ -1,4 +1,4 @@
-/* What a session counts for in the census: its service, the backend that it is tried on or has. Noted in its
+/* What a session counts for in the census: its service, its client there, the backend that it is tried on or has. Noted in its
  * slot before it is counted, so that a successor, which counts what it finds noted, counts it, too. */
 #ifndef RELAY_TALLY_H
 #define RELAY_TALLY_H
@@ -7,7 +7,7 @@
 /* At start, before anything else may count: all that the ledger notes. */
 void tally_adopt(struct relay *relay);
 
-/* A session that begins. 0; -EDQUOT: the service has as many as it may; it counts for nothing then. */
+/* A session that begins. 0; -EDQUOT: the service has as many as it may, -EUSERS: the client has; it counts for nothing then. */
 int tally_enter(struct relay *relay, struct slot *slot, const struct plan_service *service);
 void tally_enter_backend(struct relay *relay, struct slot *slot, uint32_t id);
 

@@ -126,7 +126,7 @@ struct slot {
 	uint16_t tries;            /* connections tried */
 	uint32_t candidate;        /* index of the backend last tried, within its service */
 	uint32_t address;          /* index of the address last tried, within that backend */
-	uint32_t counted_service;  /* what it counts for: census indices */
+	uint32_t counted_service;  /* what it counts for: census indices; its client counts for that service, too */
 	uint32_t counted_backend;
 	struct endpoint route;     /* where an acquire hook sent it; AF_UNSPEC: the service's own backends */
 	uint64_t received[SIDES];  /* what that side's kernel books said when its socket was closed: bytes that came in, */
@@ -142,7 +142,7 @@ struct slot {
  * slot's deadline is the later end. */
 uint64_t slot_linger_end_ms(const struct slot *slot, enum side s);
 
-enum { COUNTED_SERVICE = 1, COUNTED_BACKEND = 2 };
+enum { COUNTED_SERVICE = 1, COUNTED_BACKEND = 2, COUNTED_CLIENT = 4 };
 enum {
 	TOLD_ASKED = 1,     /* the steward may have been asked for its lease */
 	TOLD_CONNECTED = 2, /* that event is in the ring */

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-enum { PLAN_MAGIC = 0x7477706c, PLAN_VERSION = 2 };
+enum { PLAN_MAGIC = 0x7477706c, PLAN_VERSION = 3 };
 
 struct plan_text {
 	uint32_t offset, length; /* into the text section; no NUL is counted or needed */
@@ -18,7 +18,7 @@ struct plan_service {
 	char name[SERVICE_NAME_SIZE];
 	uint32_t id;             /* 1..CENSUS_SERVICES-1, stable for a name as long as the tree lives */
 	uint32_t first_backend, backend_count;
-	uint32_t limit_connections; /* 0: none */
+	uint32_t limit_connections, limit_per_client; /* 0: none */
 	struct plan_text reject_message;
 	struct policy policy;
 	uint8_t balance;         /* enum balance */

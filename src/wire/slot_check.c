@@ -63,7 +63,7 @@ const char *slot_wrong(const struct slot *slot, const struct ledger_header *head
 		return "its policy is none";
 	if (!is_side(slot, SIDE_CLIENT) || !is_side(slot, SIDE_BACKEND))
 		return "one of its sides is in no state that there is";
-	if ((slot->counted & ~(COUNTED_SERVICE | COUNTED_BACKEND)) || slot->counted_service >= CENSUS_SERVICES ||
+	if ((slot->counted & ~(COUNTED_SERVICE | COUNTED_BACKEND | COUNTED_CLIENT)) || slot->counted_service >= CENSUS_SERVICES ||
 		slot->counted_backend >= CENSUS_BACKENDS || !is_endpoint(&slot->route))
 		return "it counts for nothing that there is";
 	if (slot->deadline_ms > now_ms + UINT32_MAX) /* as long as any setting can say */

@@ -52,6 +52,7 @@ static void has_the_documented_defaults(void **state)
 	assert_null(config_service(c, "b"));
 	assert_int_equal(s->balance, BALANCE_ROUND_ROBIN);
 	assert_int_equal(s->limit_connections, 0);
+	assert_int_equal(s->limit_per_client, 0);
 	assert_null(s->reject_message);
 	assert_int_equal(s->policy.connect_retries, 3);
 	assert_int_equal(s->policy.on_failure, END_RESET);

@@ -90,7 +90,7 @@ static void a_plan_says_what_the_config_says(void **state)
 		parsed("workers = 2; limits: { connections = 500; };"
 		       "services: ( { name = \"a\"; listen = [ \"127.0.0.1:5020\", \"unix:/run/a\" ]; balance = \"failover\";"
 		       "  backends = [ \"127.0.0.1:502\", \"[::1]:502\", \"unix:/run/b\" ]; client: { keepalive = false; };"
-		       "  limits: { connections = 3; reject_message = \"busy\\r\\n\"; }; },"
+		       "  limits: { connections = 3; per_client = 2; reject_message = \"busy\\r\\n\"; }; },"
 		       "  { name = \"b\"; listen = \"*:5021\"; backends = \"127.0.0.1:502\"; limits: { reject_message = \"no\"; "
 		       "}; } );");
 	struct plan p = built(b, c);
@@ -106,6 +106,7 @@ static void a_plan_says_what_the_config_says(void **state)
 	assert_int_equal(p.header->listener_count, 3);
 	assert_string_equal(s[0].name, "a");
 	assert_int_equal(s[0].limit_connections, 3);
+	assert_int_equal(s[0].limit_per_client, 2);
 	assert_int_equal(s[0].balance, BALANCE_FAILOVER);
 	assert_int_equal(s[0].backend_count, 3);
 	assert_memory_equal(&s[0].policy, &c->services[0].policy, sizeof s[0].policy);

@@ -63,7 +63,7 @@ struct service_config {
 	enum balance balance;
 	struct policy policy; /* policy.hooked: service_has_lease */
 	struct hook_config acquire, connected, renew, release, prepare_listen, shutdown;
-	uint32_t limit_connections; /* 0: none */
+	uint32_t limit_connections, limit_per_client; /* 0: none */
 	char *reject_message;       /* NULL: a reset */
 	size_t reject_length;
 };

@@ -160,8 +160,10 @@ static const struct setting settings_hooks[] = {
 static const struct setting settings_service_limits[] = {
 	{"connections", SETTING_NUMBER, FIELD(service_config, limit_connections), .low = 0, .high = MILLION, .value = "0",
 		.meaning = "sessions at a time, over all relays; 0: no limit"},
+	{"per_client", SETTING_NUMBER, FIELD(service_config, limit_per_client), .low = 0, .high = MILLION, .value = "0",
+		.meaning = "of them, those of one client address; 0: no limit"},
 	{"reject_message", SETTING_REPLY, .high = 4096, .example = "busy\\r\\n",
-		.meaning = "what a client over the limit is told; a reset if not given"},
+		.meaning = "what a client over a limit is told; a reset if not given"},
 	{.name = NULL},
 };
 
@@ -268,7 +270,7 @@ bool setting_is_later(const char *parent, const char *name)
 		{NULL, "on_backend_gone"},
 		{NULL, "transparent"}, {NULL, "mark"},
 		{"", "status"}, {"", "drain_timeout"}, {"", "upgrade_timeout"},
-		{"limits", "per_client"}, {"limits", "rate"}, {"limits", "on_limit"}, {"limits", "reclaim_timeout"},
+		{"limits", "rate"}, {"limits", "on_limit"}, {"limits", "reclaim_timeout"},
 		{"acquire", "user"}, {"acquire", "group"}, {"release", "user"}, {"release", "group"},
 		{"connected", "user"}, {"connected", "group"}, {"renew", "user"}, {"renew", "group"},
 		{"prepare_listen", "user"}, {"prepare_listen", "group"}, {"shutdown", "user"}, {"shutdown", "group"},

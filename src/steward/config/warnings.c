@@ -41,6 +41,20 @@ static void tell_hook(const struct warnings *w, size_t service, const char *name
 		warnings_add(w, service, setting, "%s: no such directory", hook->directory);
 }
 
+static void tell_limits(const struct warnings *w, size_t service, const struct service_config *s)
+{
+	bool addresses = false;
+
+	for (size_t i = 0; i < s->listen_count; i++)
+		addresses |= s->listen[i].kind != ADDRESS_UNIX;
+	if (s->reject_message && !s->limit_connections && !s->limit_per_client)
+		warnings_add(w, service, "limits", "a reject_message without a limit is never sent");
+	if (s->limit_per_client && s->limit_connections && s->limit_per_client >= s->limit_connections)
+		warnings_add(w, service, "limits.per_client", "it has no effect beside connections = %u", s->limit_connections);
+	if (s->limit_per_client && !addresses)
+		warnings_add(w, service, "limits.per_client", "it has no effect: clients of unix sockets have no address");
+}
+
 void warnings_tell(const struct warnings *w)
 {
 	const struct config *config = w->config;
@@ -59,8 +73,7 @@ void warnings_tell(const struct warnings *w)
 			tell_hook(w, i, hook_event_word(event), service_hook(s, event));
 		if (s->acquire.command && !s->release.command)
 			warnings_add(w, i, "hooks", "an acquire without a release: what it takes is never given back");
-		if (s->reject_message && !s->limit_connections)
-			warnings_add(w, i, "limits", "a reject_message without a limit of connections is never sent");
+		tell_limits(w, i, s);
 		warnings_tell_times(w, i);
 	}
 }
