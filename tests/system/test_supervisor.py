@@ -363,8 +363,8 @@ def test_lost_pair_begins_anew(tree):
         os.kill(relay, signal.SIGKILL)
         os.kill(holder, signal.SIGKILL)
         t.expect(r"holder and relay 1 have died, and their sessions with them")
-        t.expect(rf"steward: PAIR_LOST 1\.{n - 1}")
-        t.expect_all(rf"steward: PAIR 1\.{n} readonly=1", rf"relay 1: start \d+ starts=1 incarnation={n}")
+        t.expect_all(rf"steward: PAIR_LOST 1\.{n - 1}", rf"steward: PAIR 1\.{n} readonly=1",
+                     rf"relay 1: start \d+ starts=1 incarnation={n}")
     assert "PAIR_LOST 0" not in t.log()
 
 
