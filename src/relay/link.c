@@ -13,11 +13,11 @@
 
 enum { RESOLVE_EVERY_MS = 500 };
 
-static const message_set steward_may_say = 0 | (message_set)1 << MESSAGE_STEWARD_HELLO | (message_set)1 << MESSAGE_PLAN |
-					   (message_set)1 << MESSAGE_LISTEN | (message_set)1 << MESSAGE_UNLISTEN |
-					   (message_set)1 << MESSAGE_VERDICT | (message_set)1 << MESSAGE_END_DURABLE |
-					   (message_set)1 << MESSAGE_EVENTS_TAKEN | (message_set)1 << MESSAGE_KILL |
-					   (message_set)1 << MESSAGE_KILL_ALL | (message_set)1 << MESSAGE_PROBE | (message_set)1 << MESSAGE_DRAIN;
+static const message_set steward_may_say =
+	0 | (message_set)1 << MESSAGE_STEWARD_HELLO | (message_set)1 << MESSAGE_PLAN | (message_set)1 << MESSAGE_LISTEN |
+	(message_set)1 << MESSAGE_UNLISTEN | (message_set)1 << MESSAGE_VERDICT | (message_set)1 << MESSAGE_END_DURABLE |
+	(message_set)1 << MESSAGE_EVENTS_TAKEN | (message_set)1 << MESSAGE_KILL | (message_set)1 << MESSAGE_KILL_ALL |
+	(message_set)1 << MESSAGE_PROBE | (message_set)1 << MESSAGE_DRAIN;
 
 static void on_channel(uv_poll_t *poll, int status, int events);
 
@@ -233,8 +233,9 @@ static void obey(struct relay *relay, struct message *m)
 		break;
 #define M(NAME, ...) case MESSAGE_##NAME:
 		M(NONE)
-		M(KINDS) M(SETTINGS) M(ACCEPTED) M(READY) M(RELOADED) M(RELOADING) M(STATUS) M(REPLACE) M(STOPPED) M(BEGIN)
-			M(RESUME) M(INHERITED) M(PAIR) M(PAIR_LOST) M(RELOAD) M(STOP) M(HOLDER) M(RELAY) M(RELAY_HELLO)
+		M(KINDS)
+		M(SETTINGS) M(ACCEPTED) M(READY) M(RELOADED) M(RELOADING) M(STATUS) M(REPLACE) M(STOPPED) M(BEGIN) M(RESUME)
+			M(INHERITED) M(PAIR) M(PAIR_LOST) M(RELOAD) M(STOP) M(SUPERVISOR) M(HOLDER) M(RELAY) M(RELAY_HELLO)
 				M(PLAN_TAKEN) M(LISTENING) M(ACQUIRE) M(ENDED) M(EVENTS) M(RESOLVE)
 #undef M
 					break; /* never permitted here */

@@ -13,6 +13,7 @@ src_relay_librelay_a_SOURCES = \
 	src/relay/kill_point.c src/relay/kill_point.h \
 	src/relay/link.c src/relay/link.h \
 	src/relay/pace.c src/relay/pace.h \
+	src/relay/parent.c src/relay/parent.h \
 	src/relay/pipes.c src/relay/pipes.h \
 	src/relay/probe.c src/relay/probe.h \
 	src/relay/relay.c src/relay/relay.h \

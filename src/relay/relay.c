@@ -27,9 +27,6 @@
 enum {
 	EVENTS_AT_ONCE = 256,
 	BEAT_MS = 500,
-	ORPHAN_DEFAULT_MS = 10000, /* without a plan */
-	ORPHAN_GRACE_MS = 1000,    /* the steward ends an orphaned tree in order; so much later we do what we can without it */
-	ORPHAN_FAREWELL_MS = 5000, /* and so long we wait for it to take note of the ends */
 };
 
 static uint64_t watch_data(enum watch_kind kind, uint64_t index)
@@ -75,16 +72,6 @@ static void on_holder_death(uv_poll_t *poll, int status, int events)
 	relay_become_holder(poll->data);
 }
 
-static void on_supervisor_death(uv_poll_t *poll, int status, int events)
-{
-	struct relay *relay = poll->data;
-
-	(void)status;
-	(void)events;
-	uv_poll_stop(poll);
-	relay->orphan_ms = relay->now_ms;
-}
-
 static int watch_pidfd(struct relay *relay, uv_poll_t *poll, int fd, uv_poll_cb on_death)
 {
 	int r = uv_poll_init(&relay->loop, poll, fd);
@@ -93,27 +80,11 @@ static int watch_pidfd(struct relay *relay, uv_poll_t *poll, int fd, uv_poll_cb 
 	return r < 0 ? r : uv_poll_start(poll, UV_READABLE, on_death);
 }
 
-/* The supervisor watches us and our holder by these, whoever their parent is. The pids are for people. */
-static void introduce(struct relay *relay, int holder)
-{
-	struct message_process body = {.pid = relay->holder_pid};
-	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
-
-	if (holder >= 0)
-		message_send(INHERIT_SUPERVISOR, MESSAGE_HOLDER, &body, &holder);
-	body.pid = getpid();
-	if (self >= 0) {
-		message_send(INHERIT_SUPERVISOR, MESSAGE_RELAY, &body, &self);
-		close(self);
-	}
-}
-
 static int watch_family(struct relay *relay)
 {
 	int holder = (int)syscall(SYS_pidfd_open, relay->holder_pid, 0), r;
 
-	introduce(relay, holder);
-	r = watch_pidfd(relay, &relay->parent_watch, INHERIT_PARENT, on_supervisor_death);
+	r = parent_start(relay, holder);
 	if (r < 0)
 		return r;
 	/* Dead already, and its number perhaps someone else's: then we were given another parent. */
@@ -256,40 +227,6 @@ static int wait_ms(struct relay *relay)
 	return loop_ms;
 }
 
-static bool only_waits_for_steward(const struct relay *relay)
-{
-	for (uint32_t i = 0; i < atomic_load(&relay->header->high_water); i++) {
-		enum slot_state state = slot_state(&relay->ledger.slots[i]);
-
-		if (state != SLOT_FREE && state != SLOT_RELEASING)
-			return false;
-	}
-	return true;
-}
-
-/* An orphaned tree is ended by the steward, in order; should that be dead, too, we end what is ours. True: nothing is left to do.
- * What the steward did not take note of is found in its database by the next one, and released. */
-static bool orphan_is_done(struct relay *relay)
-{
-	uint64_t alone_ms = relay->orphan_ms ? relay->now_ms - relay->orphan_ms : 0, timeout_ms = ORPHAN_DEFAULT_MS;
-
-	if (!relay->orphan_ms)
-		return false;
-	if (relay->plan.header)
-		timeout_ms = relay->plan.header->orphan_timeout_ms;
-	timeout_ms += ORPHAN_GRACE_MS;
-	if (alone_ms > timeout_ms && !relay->orphan_ended) {
-		const struct reason reason = {.who = WHO_SYSTEM, .how = HOW_SHUTDOWN};
-
-		relay->orphan_ended = true;
-		doors_drain(relay);
-		session_end_all_by_us(relay, &reason, false);
-	}
-	if (!relay->header->draining || relay->vacancies.live == 0)
-		return relay->header->draining;
-	return alone_ms > timeout_ms + ORPHAN_FAREWELL_MS && only_waits_for_steward(relay);
-}
-
 static void turn(struct relay *relay)
 {
 	struct epoll_event events[EVENTS_AT_ONCE];
@@ -341,7 +278,7 @@ int relay_run(int holder_pid, char *title)
 	atomic_store(&relay.header->ready, 1);
 	/* Before the first sleep: libuv arms its watchers here. */
 	uv_run(&relay.loop, UV_RUN_NOWAIT);
-	while (!orphan_is_done(&relay))
+	while (!parent_orphan_is_done(&relay))
 		turn(&relay);
 	return 0;
 }

@@ -14,6 +14,7 @@
  *   books, socket, pipes, wheel, vacancies     helpers that know nothing of sessions */
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
+#include "relay/parent.h"
 #include "relay/pipes.h"
 #include "relay/vacancies.h"
 #include "relay/wheel.h"
@@ -61,7 +62,8 @@ struct relay {
 	int epoll;
 	uv_loop_t loop;
 	uv_timer_t beat;         /* the heartbeat; no other timer: deadlines are on the wheel */
-	uv_poll_t holder_watch, parent_watch;
+	uv_poll_t holder_watch;
+	struct parent parent;
 	struct link link;
 	bool doors_paused;       /* accepting rests: out of slots or descriptors */
 	uint64_t doors_resume_ms;
@@ -69,8 +71,6 @@ struct relay {
 	uint32_t rto_max_ms;     /* the kernel's own TCP_RTO_MAX_MS; 0: it has none, or we are not to use it */
 	bool asking;             /* sessions' peers for a sign of life, and that is to be ended (probe.h) */
 	bool loop_touched;       /* libuv arms what was started only in uv_run */
-	uint64_t orphan_ms;      /* since when the supervisor is dead, 0: it lives */
-	bool orphan_ended;       /* and its sessions were ended for that */
 	int holder_pid;
 	char *title;
 	char *buffer;            /* one for all, never held over a turn */

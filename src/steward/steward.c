@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -143,6 +144,25 @@ static const struct resolver_callbacks resolver_callbacks = {
 
 /* ---- what the supervisor tells ---- */
 
+static void on_parent(uv_poll_t *poll, int status, int events);
+
+/* The one that started us has died, and this one has taken its place. */
+static void on_supervisor(struct steward *s, int pidfd)
+{
+	uv_poll_stop(&s->parent);
+	if (dup3(pidfd, INHERIT_PARENT, O_CLOEXEC) < 0)
+		return;
+	uv_poll_start(&s->parent, UV_READABLE, on_parent);
+	if (s->orphaned_ms)
+		log_line(LOG_NOTICE, "a new supervisor has taken up the tree");
+	s->orphaned_ms = 0;
+	upstream_again(&s->upstream);
+	if (s->phase == PHASE_UP)
+		upstream_say(&s->upstream, MESSAGE_READY);
+	else if (s->phase == PHASE_STOPPED)
+		upstream_say(&s->upstream, MESSAGE_STOPPED);
+}
+
 static void on_upstream_message(void *context, struct message *m)
 {
 	struct steward *s = context;
@@ -172,6 +192,9 @@ static void on_upstream_message(void *context, struct message *m)
 		return;
 	case MESSAGE_STOP:
 		steward_on_stop(s, m->body.deadline.deadline_ms);
+		return;
+	case MESSAGE_SUPERVISOR:
+		on_supervisor(s, m->fds[0]);
 		return;
 	case MESSAGE_NONE:
 	case MESSAGE_SETTINGS:
@@ -219,16 +242,21 @@ static void on_parent(uv_poll_t *poll, int status, int events)
 	(void)status;
 	(void)events;
 	uv_poll_stop(poll);
-	s->upstream.gone = true;
-	uv_poll_stop(&s->upstream.poll);
 	steward_on_orphaned(s);
 }
 
-/* The supervisor ends the tree, or someone ends us: whatever is under way is taken up by the next steward, if there is one. */
+/* The supervisor ends the tree, or someone ends us: whatever is under way is taken up by the next steward, if there is one.
+ * Without a supervisor there will be none, and the tree ends now. */
 static void on_sigterm(uv_signal_t *handle, int number)
 {
+	struct pollfd parent = {.fd = INHERIT_PARENT, .events = POLLIN};
+	struct steward *s = handle->data;
+
 	(void)number;
-	steward_end(handle->data, EXIT_SUCCESS);
+	if (poll(&parent, 1, 0) > 0)
+		steward_end_orphaned(s, true);
+	else
+		steward_end(s, EXIT_SUCCESS);
 }
 
 static const struct upstream_host upstream_host = {.on_message = on_upstream_message, .on_gone = on_upstream_gone};
@@ -252,10 +280,11 @@ static void on_tick(uv_timer_t *timer)
 	if (s->leases && s->phase >= PHASE_PREPARING)
 		leases_check(s->leases);
 	steward_change_step(s);
+	steward_orphan_step(s);
 	steward_stop_step(s);
 	if (s->phase >= PHASE_STOPPING && uv_timer_get_repeat(timer) != TICK_STOPPING_MS)
 		uv_timer_start(timer, on_tick, TICK_STOPPING_MS, TICK_STOPPING_MS);
-	if (s->phase == PHASE_STOPPED && upstream_idle(&s->upstream))
+	if (s->phase == PHASE_STOPPED && (s->orphaned_ms || upstream_idle(&s->upstream)))
 		steward_end(s, s->exit_status);
 }
 

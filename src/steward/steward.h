@@ -93,8 +93,9 @@ struct steward {
 	uint64_t deadline_ms; /* STOPPING: sessions are ended then */
 	uint64_t patience_ms; /* and waited for until then */
 	struct reason stop_reason;
-	bool stop_due;     /* asked for while RECOVERING */
-	uint64_t retry_ms; /* when listeners that failed are tried again */
+	uint64_t orphaned_ms; /* since when the supervisor is dead, 0: it lives */
+	bool stop_due;        /* asked for while RECOVERING */
+	uint64_t retry_ms;    /* when listeners that failed are tried again */
 };
 
 /* Runs the role to its end. The exit status (sysexits.h). */
@@ -129,6 +130,8 @@ void steward_stop(struct steward *steward, uint64_t deadline_ms, const struct re
 void steward_stop_step(struct steward *steward);
 void steward_on_stop(struct steward *steward, uint64_t deadline_ms); /* the supervisor asks for it, in whatever phase */
 void steward_on_orphaned(struct steward *steward);                   /* the supervisor is dead */
+void steward_orphan_step(struct steward *steward);                   /* should it be for too long */
+void steward_end_orphaned(struct steward *steward, bool asked);      /* asked: by an operator; no other supervisor will come */
 
 /* steward.c */
 void steward_end(struct steward *steward, int exit_status); /* closes everything: the loop ends */

@@ -107,25 +107,43 @@ void steward_on_stop(struct steward *s, uint64_t deadline_ms)
 	}
 }
 
-/* The tree has lost its head. Sessions have as long as the config says, then everything ends in order. */
+/* The tree has lost its head, and serves on, since another may take its place. */
 void steward_on_orphaned(struct steward *s)
 {
-	static const struct reason reason = {.who = WHO_SYSTEM, .how = HOW_SHUTDOWN};
+	if (s->closing || s->orphaned_ms)
+		return;
+	s->orphaned_ms = clock_mono_ms();
+	if (s->phase == PHASE_STARTING)
+		steward_end(s, EX_UNAVAILABLE); /* nothing was begun */
+	else if (s->phase < PHASE_STOPPING)
+		log_line(LOG_CRIT,
+			"the supervisor is dead: should none take its place within orphan_timeout, the tree is ended in order");
+}
+
+void steward_orphan_step(struct steward *s)
+{
 	const struct config *config = s->config ? s->config : s->change.config;
-	uint64_t deadline_ms = clock_mono_ms() + (config ? config->settings.orphan_timeout_ms : 0);
+
+	if (s->orphaned_ms && clock_mono_ms() >= s->orphaned_ms + (config ? config->settings.orphan_timeout_ms : 0))
+		steward_end_orphaned(s, false);
+}
+
+void steward_end_orphaned(struct steward *s, bool asked)
+{
+	const struct reason reason = {.who = asked ? WHO_OPERATOR : WHO_SYSTEM, .how = HOW_SHUTDOWN};
 
 	if (s->closing || s->phase >= PHASE_STOPPING)
 		return;
-	log_line(LOG_CRIT, "the supervisor is dead: sessions are ended in order, leases released");
 	if (s->phase == PHASE_STARTING) {
 		steward_end(s, EX_UNAVAILABLE);
 		return;
 	}
 	if (s->phase == PHASE_RECOVERING) {
 		s->stop_due = true;
-		s->deadline_ms = deadline_ms;
+		s->deadline_ms = clock_mono_ms();
 		s->stop_reason = reason;
 		return;
 	}
-	steward_stop(s, deadline_ms, &reason);
+	log_line(LOG_CRIT, "without a supervisor: sessions are ended in order, leases released");
+	steward_stop(s, clock_mono_ms(), &reason);
 }

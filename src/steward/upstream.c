@@ -23,23 +23,15 @@ static void on_readiness(uv_poll_t *poll, int status, int events);
 
 static int say_one(struct upstream *u, enum message_kind kind)
 {
-	int r;
-
 	if (kind == MESSAGE_SETTINGS)
 		return message_send(u->fd, kind, &u->settings, NULL);
 	if (kind == MESSAGE_RELOADED)
 		return message_send(u->fd, kind, &u->reloaded, NULL);
 	if (kind == MESSAGE_STATUS)
 		return message_send(u->fd, kind, &u->status, NULL);
-	if (kind != MESSAGE_ACCEPTED)
-		return message_send(u->fd, kind, NULL, NULL);
-	r = message_send(u->fd, kind, &u->accepted, u->accepted_fds);
-	if (r == 0) {
-		close(u->accepted_fds[0]);
-		close(u->accepted_fds[1]);
-		u->accepted_fds[0] = u->accepted_fds[1] = -1;
-	}
-	return r;
+	if (kind == MESSAGE_ACCEPTED)
+		return message_send(u->fd, kind, &u->accepted, u->accepted_fds);
+	return message_send(u->fd, kind, NULL, NULL);
 }
 
 static int say_due(struct upstream *u)
@@ -116,7 +108,7 @@ int upstream_init(struct upstream *u, uv_loop_t *loop, int fd, const struct upst
 	u->accepted_fds[0] = u->accepted_fds[1] = -1;
 	u->permitted = message_bit(MESSAGE_RESUME) | message_bit(MESSAGE_INHERITED) | message_bit(MESSAGE_BEGIN) |
 		       message_bit(MESSAGE_PAIR) | message_bit(MESSAGE_PAIR_LOST) | message_bit(MESSAGE_RELOAD) |
-		       message_bit(MESSAGE_STOP);
+		       message_bit(MESSAGE_STOP) | message_bit(MESSAGE_SUPERVISOR);
 	r = uv_poll_init(loop, &u->poll, fd);
 	u->poll.data = u;
 	return r < 0 ? r : uv_poll_start(&u->poll, UV_READABLE, on_readiness);
@@ -171,6 +163,16 @@ void upstream_status(struct upstream *u, const char *text)
 void upstream_replace(struct upstream *u, const struct message_pair *pair)
 {
 	u->replace[pair->relay] = pair->incarnation + 1;
+	push(u);
+}
+
+void upstream_again(struct upstream *u)
+{
+	u->due |= message_bit(MESSAGE_SETTINGS);
+	if (u->accepted_fds[0] >= 0)
+		u->due |= message_bit(MESSAGE_ACCEPTED);
+	if (*u->status.text)
+		u->due |= message_bit(MESSAGE_STATUS);
 	push(u);
 }
 

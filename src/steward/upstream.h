@@ -22,7 +22,7 @@ struct upstream {
 	message_set due;
 	struct message_settings settings;
 	struct message_generation accepted;
-	int accepted_fds[2]; /* ours until said, -1: none */
+	int accepted_fds[2]; /* ours, -1: none */
 	struct message_outcome reloaded, status;
 	uint32_t replace[CENSUS_RELAYS]; /* incarnation + 1 to be replaced, 0: none */
 };
@@ -37,6 +37,9 @@ void upstream_reloaded(struct upstream *upstream, int error, const char *text);
 void upstream_status(struct upstream *upstream, const char *text);
 void upstream_replace(struct upstream *upstream, const struct message_pair *pair);
 void upstream_say(struct upstream *upstream, enum message_kind kind); /* READY, RELOADING, STOPPED */
+
+/* Says again what a supervisor keeps, to one that may not have it. */
+void upstream_again(struct upstream *upstream);
 
 /* All that was to be said has been. */
 bool upstream_idle(const struct upstream *upstream);

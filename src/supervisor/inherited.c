@@ -20,7 +20,7 @@ static int number_of(int fd, int option)
 	return getsockopt(fd, SOL_SOCKET, option, &value, &length) < 0 ? -1 : value;
 }
 
-void inherited_init(struct inherited *inherited)
+void inherited_init(struct inherited *inherited, struct estate *estate)
 {
 	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
 	long n = pid && count && strtol(pid, NULL, 10) == (long)getpid() ? strtol(count, NULL, 10) : 0;
@@ -34,6 +34,10 @@ void inherited_init(struct inherited *inherited)
 		if (names) {
 			snprintf(name, sizeof name, "%.*s", (int)length, names);
 			names = names[length] ? names + length + 1 : NULL;
+		}
+		if (estate_is_name(name)) {
+			estate_find(estate, name, fd);
+			continue;
 		}
 		if (number_of(fd, SO_TYPE) != SOCK_STREAM || number_of(fd, SO_ACCEPTCONN) != 1 ||
 			inherited->count == INHERITED_MAX) {

@@ -2,6 +2,7 @@
  * steward is given them again. */
 #ifndef SUPERVISOR_INHERITED_H
 #define SUPERVISOR_INHERITED_H
+#include "supervisor/estate.h"
 #include "wire/message.h"
 
 enum { INHERITED_MAX = 256 };
@@ -14,8 +15,8 @@ struct inherited {
 	} sockets[INHERITED_MAX];
 };
 
-/* Reads LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES and takes them out of the environment. What is no listening stream socket is
- * told and closed. */
-void inherited_init(struct inherited *inherited);
+/* Reads LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES and takes them out of the environment. What a predecessor left goes to the
+ * estate; what else is no listening stream socket is told and closed. */
+void inherited_init(struct inherited *inherited, struct estate *estate);
 
 #endif

@@ -3,6 +3,7 @@ noinst_LIBRARIES += src/supervisor/libsupervisor.a
 src_supervisor_libsupervisor_a_SOURCES = \
 	src/supervisor/backoff.c src/supervisor/backoff.h \
 	src/supervisor/capacity.c src/supervisor/capacity.h \
+	src/supervisor/estate.c src/supervisor/estate.h \
 	src/supervisor/inherited.c src/supervisor/inherited.h \
 	src/supervisor/lock.c src/supervisor/lock.h \
 	src/supervisor/member.c src/supervisor/member.h \
@@ -13,6 +14,9 @@ src_supervisor_libsupervisor_a_SOURCES = \
 	src/supervisor/process.c src/supervisor/process.h \
 	src/supervisor/settings.c src/supervisor/settings.h \
 	src/supervisor/steward.c src/supervisor/steward.h \
+	src/supervisor/stop.c \
+	src/supervisor/store.c src/supervisor/store.h \
+	src/supervisor/succession.c src/supervisor/succession.h \
 	src/supervisor/tree.c src/supervisor/tree.h \
 	src/supervisor/watch.c src/supervisor/watch.h
 src_supervisor_libsupervisor_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)

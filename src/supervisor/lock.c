@@ -81,6 +81,21 @@ static void write_owner(int directory_fd)
 	close(fd);
 }
 
+int lock_keep(int fd, const char *state_directory)
+{
+	int directory_fd;
+
+	/* flock(2): no change on an open file that has it already. */
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return -errno;
+	directory_fd = open(state_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (directory_fd >= 0) {
+		write_owner(directory_fd);
+		close(directory_fd);
+	}
+	return 0;
+}
+
 static int fail(char *error, const char *directory, const char *what, int r, const char *remedy)
 {
 	snprintf(error, ERROR_SIZE, "the state directory %s: %s: %s%s", directory, what, strerror(-r), remedy);

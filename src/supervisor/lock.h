@@ -9,4 +9,7 @@
  * another tree has it. */
 int lock_take(const char *state_directory, char error[512]);
 
+/* For one that a predecessor left: is it locked? Writes us into it. 0 or -errno. */
+int lock_keep(int fd, const char *state_directory);
+
 #endif

@@ -1,6 +1,7 @@
 #include "supervisor/member.h"
 
 #include "base/clock.h"
+#include "supervisor/succession.h"
 #include "supervisor/tree.h"
 #include "wire/say.h"
 
@@ -14,6 +15,22 @@
 
 static const char *const role_words[] = {[MEMBER_HOLDER] = "holder", [MEMBER_RELAY] = "relay"};
 
+static struct estate_name name_of(const struct member *member)
+{
+	return (struct estate_name){member->role == MEMBER_HOLDER ? ESTATE_HOLDER : ESTATE_RELAY, member->pair->index,
+		(uint32_t)process_pid(member->process)};
+}
+
+static void leave(struct member *member)
+{
+	estate_leave(&member->pair->tree->estate, name_of(member), process_fd(member->process));
+}
+
+static void withdraw(struct member *member)
+{
+	estate_withdraw(&member->pair->tree->estate, name_of(member));
+}
+
 static void on_member_exit(void *owner, struct process *process, int status)
 {
 	struct member *member = owner;
@@ -26,6 +43,7 @@ static void on_member_exit(void *owner, struct process *process, int status)
 			break;
 		}
 	}
+	withdraw(member);
 	process_format_status(status, how);
 	if (!tree_is_ending(pair->tree))
 		say(LOG_WARNING, "%s %" PRIu32 " (process %ld) %s", role_words[member->role], pair->index,
@@ -72,6 +90,9 @@ int member_spawn(struct pair *pair, const struct spawn *spawn)
 		return r;
 	}
 	member_list(member, process);
+	leave(member);
+	succession_note(pair->tree);
+	process_go(process);
 	return 0;
 }
 
@@ -83,7 +104,9 @@ void member_claim(struct pair *pair, struct message *message, enum member_role r
 
 	for (member = pair->members; member; member = member->next) {
 		if (process_pid(member->process) == pid) {
+			withdraw(member);
 			member->role = role;
+			leave(member);
 			return;
 		}
 	}
@@ -103,9 +126,43 @@ void member_claim(struct pair *pair, struct message *message, enum member_role r
 	}
 	message->fds[0] = -1;
 	member_list(member, process);
+	leave(member);
+	/* A relay that died between hearing of us and noting it has left its successor with the pidfd of the dead one. */
+	if (role == MEMBER_RELAY)
+		pair_introduce_tree(pair);
 	/* Cloned by a holder in its last moment, after all others were sent SIGKILL. */
 	if (tree_is_ending(pair->tree) && pair->tree->end_killed)
 		member_kill(member);
+}
+
+static void take_up(struct pair *pair, enum estate_kind kind, enum member_role role)
+{
+	struct estate *estate = &pair->tree->estate;
+	struct estate_name name = {kind, pair->index, 0};
+
+	while (estate_any(estate, kind, pair->index, &name.number)) {
+		struct member *member = member_new(pair, role);
+		int pidfd = estate_take(estate, name);
+		struct process *process = NULL;
+
+		if (member)
+			process = process_adopt(&pair->tree->loop, pidfd, (pid_t)name.number, pair->tree->privilege.relay_uid,
+				on_member_exit, member);
+		else
+			close(pidfd);
+		if (process) {
+			member_list(member, process);
+			continue;
+		}
+		estate_withdraw(estate, name); /* it died meanwhile */
+		free(member);
+	}
+}
+
+void member_take_up(struct pair *pair)
+{
+	take_up(pair, ESTATE_HOLDER, MEMBER_HOLDER);
+	take_up(pair, ESTATE_RELAY, MEMBER_RELAY);
 }
 
 /* What the ledger names is a claim: only a child of ours that runs as a relay is believed (orphans of the tree come to us). */
@@ -127,6 +184,7 @@ void member_end_unknown(struct pair *pair)
 		return;
 	}
 	member_list(member, process);
+	leave(member);
 	if (!tree_is_ending(pair->tree))
 		say(LOG_WARNING, "relay %" PRIu32 " (process %ld) lost its holder and does not take its place: ended",
 			pair->index, (long)pid);
@@ -147,6 +205,7 @@ void members_forget(struct pair *pair)
 		struct member *member = pair->members;
 
 		pair->members = member->next;
+		withdraw(member);
 		process_forget(member->process);
 		free(member);
 	}

@@ -1,5 +1,5 @@
 /* A process of a pair that lives: the holder, or the relay. Owner: the pair (its list), from member_spawn, member_claim or
- * member_adopt until it has ended, or members_forget. What of it the process itself, or the ledger, says is a claim, and
+ * member_take_up until it has ended, or members_forget. What of it the process itself, or the ledger, says is a claim, and
  * checked. */
 #ifndef SUPERVISOR_MEMBER_H
 #define SUPERVISOR_MEMBER_H
@@ -17,11 +17,14 @@ struct member {
 	struct member *next;
 };
 
-/* Starts the pair's holder. 0 or -errno. */
+/* Starts the pair's holder, once it stands in the estate. 0 or -errno. */
 int member_spawn(struct pair *pair, const struct spawn *spawn);
 
 /* "I am holder, or relay, of this pair." The pid is a claim, and so is the descriptor. */
 void member_claim(struct pair *pair, struct message *message, enum member_role role);
+
+/* Those that a predecessor knew. */
+void member_take_up(struct pair *pair);
 
 /* Someone holds the table and has not said who he is: a relay whose holder died, and which could not speak up since. Ended, if it
  * is whom the ledger names. */

@@ -57,13 +57,29 @@ void notify_fini(struct notify *notify)
 	notify->fd = -1;
 }
 
-/* False: later. What can never be sent counts as sent. */
+/* False: later. What can never be sent counts as sent. fd: -1: none. */
+static bool send_with(struct notify *notify, const char *text, int fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {.align = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd)}};
+	struct iovec part = {(void *)(uintptr_t)text, strlen(text)}; /* sendmsg only reads it */
+	struct msghdr msg = {.msg_name = &notify->to, .msg_namelen = notify->to_length, .msg_iov = &part, .msg_iovlen = 1};
+	ssize_t n;
+
+	if (fd >= 0) {
+		memcpy(CMSG_DATA(&control.align), &fd, sizeof fd);
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof control.bytes;
+	}
+	n = sendmsg(notify->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return n >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != EINTR && errno != ETOOMANYREFS);
+}
+
 static bool send_now(struct notify *notify, const char *text)
 {
-	ssize_t n = sendto(notify->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&notify->to,
-		notify->to_length);
-
-	return n >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != EINTR);
+	return send_with(notify, text, -1);
 }
 
 static void flush(struct notify *notify)
@@ -91,6 +107,16 @@ void notify_say(struct notify *notify, const char *format, ...)
 	va_end(arguments);
 	notify->count++;
 	flush(notify);
+}
+
+bool notify_store(struct notify *notify, const char *name, int fd)
+{
+	char text[NOTIFY_TEXT];
+
+	if (notify->fd < 0)
+		return true;
+	snprintf(text, sizeof text, fd >= 0 ? "FDSTORE=1\nFDPOLL=0\nFDNAME=%s" : "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	return send_with(notify, text, fd);
 }
 
 void notify_tick(struct notify *notify, uint64_t now_ms)

@@ -3,6 +3,7 @@
  * it. */
 #ifndef SUPERVISOR_NOTIFY_H
 #define SUPERVISOR_NOTIFY_H
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -24,6 +25,10 @@ void notify_fini(struct notify *notify);
 
 /* One datagram of NAME=VALUE lines. */
 void notify_say(struct notify *notify, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Gives the service manager a copy of the descriptor to keep under that name, or (-1) takes the name back. False: not now;
+ * nothing is kept. Without FDPOLL=0 it would forget what has an end of file to tell. */
+bool notify_store(struct notify *notify, const char *name, int fd);
 
 /* From the loop, a few times a second: says what was kept, and that the loop runs. */
 void notify_tick(struct notify *notify, uint64_t now_ms);

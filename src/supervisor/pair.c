@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "supervisor/capacity.h"
 #include "supervisor/member.h"
+#include "supervisor/succession.h"
 #include "supervisor/tree.h"
 #include "supervisor/watch.h"
 #include "wire/liveness.h"
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -50,9 +52,28 @@ static struct ledger_trial trial(void)
 	return trial;
 }
 
+static struct estate_name name_of(const struct pair *pair, enum estate_kind kind)
+{
+	return (struct estate_name){kind, pair->index, pair->incarnation};
+}
+
+static void leave(struct pair *pair, enum estate_kind kind, int fd)
+{
+	estate_leave(&pair->tree->estate, name_of(pair, kind), fd);
+}
+
+static void withdraw(struct pair *pair, enum estate_kind kind)
+{
+	estate_withdraw(&pair->tree->estate, name_of(pair, kind));
+}
+
 /* What a table of descriptors lives with: its ledger and its channel to the steward. */
 static void drop_incarnation(struct pair *pair)
 {
+	pair->started = false;
+	succession_note(pair->tree);
+	for (enum estate_kind kind = ESTATE_LEDGER; kind <= ESTATE_RELAY_END; kind++)
+		withdraw(pair, kind);
 	watch_close(pair->channel);
 	pair->channel = NULL;
 	close_fd(&pair->steward_channel[0]);
@@ -66,9 +87,23 @@ static void drop_incarnation(struct pair *pair)
 	pair->unknown_since_ns = 0;
 }
 
-static int make_incarnation(struct pair *pair)
+static int map_ledger(struct pair *pair)
 {
 	char path[64];
+	int r;
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", pair->ledger_fd);
+	pair->ledger_reader_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (pair->ledger_reader_fd < 0)
+		return -errno;
+	r = ledger_map(&pair->ledger, pair->ledger_reader_fd, false);
+	if (r < 0)
+		memset(&pair->ledger, 0, sizeof pair->ledger);
+	return r;
+}
+
+static int make_incarnation(struct pair *pair)
+{
 	int r;
 
 	pair->incarnation++;
@@ -76,16 +111,15 @@ static int make_incarnation(struct pair *pair)
 		ledger_create(pair->tree->id, pair->index, pair->incarnation, capacity_slots(capacity_limit()), trial());
 	if (pair->ledger_fd < 0)
 		return pair->ledger_fd;
-	snprintf(path, sizeof path, "/proc/self/fd/%d", pair->ledger_fd);
-	pair->ledger_reader_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (pair->ledger_reader_fd < 0)
-		return -errno;
-	r = ledger_map(&pair->ledger, pair->ledger_reader_fd, false);
-	if (r < 0) {
-		memset(&pair->ledger, 0, sizeof pair->ledger);
+	leave(pair, ESTATE_LEDGER, pair->ledger_fd);
+	r = map_ledger(pair);
+	if (r == 0)
+		r = message_channel(pair->steward_channel);
+	if (r < 0)
 		return r;
-	}
-	return message_channel(pair->steward_channel);
+	leave(pair, ESTATE_STEWARD_END, pair->steward_channel[0]);
+	leave(pair, ESTATE_RELAY_END, pair->steward_channel[1]);
+	return 0;
 }
 
 static void on_retry(uv_timer_t *timer)
@@ -188,6 +222,8 @@ static int start_holder(struct pair *pair)
 		close(channel[1]);
 		return -ENOMEM;
 	}
+	leave(pair, ESTATE_CHANNEL, channel[0]);
+	pair->started = true;
 	snprintf(name, sizeof name, "tcpwarden: holder %" PRIu32, pair->index);
 	r = member_spawn(pair, &(struct spawn){
 				       .path = tree->holder_path,
@@ -201,6 +237,9 @@ static int start_holder(struct pair *pair)
 			       });
 	close(channel[1]); /* from now on only the pair has it: its end says that the pair is gone */
 	if (r < 0) {
+		pair->started = false;
+		succession_note(tree);
+		withdraw(pair, ESTATE_CHANNEL);
 		watch_close(pair->channel);
 		pair->channel = NULL;
 	}
@@ -328,6 +367,53 @@ void pair_end_unknown(struct pair *pair)
 bool pair_gone(const struct pair *pair)
 {
 	return !pair->members && (!pair->channel || pair->table_gone);
+}
+
+void pair_introduce_tree(struct pair *pair)
+{
+	if (pair->channel && pair->tree->taken_up)
+		message_send(watch_fd(pair->channel), MESSAGE_SUPERVISOR, NULL, &pair->tree->self_fd);
+}
+
+static bool is_channel(int fd)
+{
+	int type = 0;
+	socklen_t length = sizeof type;
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_SEQPACKET;
+}
+
+int pair_take_up(struct pair *pair)
+{
+	struct estate *estate = &pair->tree->estate;
+	int channel, r;
+
+	pair->incarnation = estate->numbers->pairs[pair->index].incarnation;
+	pair->told = estate->numbers->pairs[pair->index].told;
+	if (!estate->numbers->pairs[pair->index].started)
+		return 0; /* what is there of it was never used */
+	pair->started = true;
+	pair->ledger_fd = estate_take(estate, name_of(pair, ESTATE_LEDGER));
+	channel = estate_take(estate, name_of(pair, ESTATE_CHANNEL));
+	pair->steward_channel[0] = estate_take(estate, name_of(pair, ESTATE_STEWARD_END));
+	pair->steward_channel[1] = estate_take(estate, name_of(pair, ESTATE_RELAY_END));
+	if (pair->ledger_fd < 0 || channel < 0 || pair->steward_channel[0] < 0 || pair->steward_channel[1] < 0)
+		return -ENOENT;
+	if (!is_channel(channel) || !is_channel(pair->steward_channel[0]) || !is_channel(pair->steward_channel[1]))
+		return -ENOTSOCK;
+	r = map_ledger(pair);
+	if (r < 0)
+		return r;
+	if (header_of(pair)->tree != pair->tree->id || header_of(pair)->relay != pair->index ||
+		header_of(pair)->incarnation != pair->incarnation)
+		return -EINVAL;
+	pair->channel = watch_new(&pair->tree->loop, channel, UV_READABLE, on_channel, pair);
+	if (!pair->channel)
+		return -errno;
+	member_take_up(pair);
+	if (!pair->members)
+		pair->unknown_since_ns = clock_mono_ns();
+	return 0;
 }
 
 int pair_init(struct pair *pair, struct tree *tree, uint32_t index)

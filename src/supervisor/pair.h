@@ -26,6 +26,7 @@ struct pair {
 	struct watch *channel;       /* our end; NULL: no holder was started on this incarnation yet */
 	int steward_channel[2];      /* [0] the steward's end, [1] the holder's: we keep both, so that no death closes it */
 	struct member *members;      /* processes known to live, newest first */
+	bool started;                /* a holder was started on this incarnation */
 	bool table_gone;             /* end of file on the channel */
 	uint64_t unknown_since_ns;   /* 0, or since when someone holds the table and no member is known */
 	uint64_t woken_ns;           /* when its holder was last told to go on, 0: never */
@@ -35,6 +36,12 @@ struct pair {
 };
 
 int pair_init(struct pair *pair, struct tree *tree, uint32_t index);
+
+/* As a predecessor left it. 0, or -errno: a piece is missing or cannot be right, and someone may live on it. */
+int pair_take_up(struct pair *pair);
+
+/* Tells its relay who the supervisor is now; it answers by saying who it is. */
+void pair_introduce_tree(struct pair *pair);
 
 /* Makes ledger and channels if there are none, and starts a holder. Never fails: what does not work is tried again. */
 void pair_start(struct pair *pair);

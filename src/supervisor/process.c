@@ -21,6 +21,7 @@
 struct process {
 	struct watch *watch; /* owns the pidfd */
 	pid_t pid;
+	int gate;   /* it waits for a byte from here; -1: it runs */
 	int status; /* -1: not known */
 	process_callback on_exit;
 	void *owner;
@@ -29,8 +30,16 @@ struct process {
 
 static struct process *processes;
 
+static void close_gate(struct process *process)
+{
+	if (process->gate >= 0)
+		close(process->gate);
+	process->gate = -1;
+}
+
 static void unlist(struct process *process)
 {
+	close_gate(process);
 	for (struct process **at = &processes; *at; at = &(*at)->next) {
 		if (*at == process) {
 			*at = process->next;
@@ -68,7 +77,7 @@ static struct process *watch_process(uv_loop_t *loop, int pidfd, pid_t pid, proc
 		return NULL;
 	}
 	process->pid = pid;
-	process->status = -1;
+	process->gate = process->status = -1;
 	process->on_exit = on_exit;
 	process->owner = owner;
 	process->next = processes;
@@ -115,26 +124,43 @@ static const char *become(const struct spawn *spawn)
 	return "it cannot be executed";
 }
 
+/* In the child. */
+static void wait_at(const int gate[2])
+{
+	char byte;
+
+	close(gate[1]);
+	if (read(gate[0], &byte, 1) != 1)
+		_exit(EX_UNAVAILABLE); /* the supervisor is dead */
+}
+
 struct process *process_spawn(uv_loop_t *loop, const struct spawn *spawn, process_callback on_exit, void *owner)
 {
 	struct process *process;
 	sigset_t all, before;
-	int pidfd, saved;
+	int gate[2], pidfd, saved;
 	pid_t pid;
 
+	if (pipe2(gate, O_CLOEXEC) < 0)
+		return NULL;
 	/* No handler of ours may run in the child: it would write into the loop of the parent. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
 	pid = fork();
 	if (pid == 0) {
-		const char *what = become(spawn);
+		const char *what;
+
+		wait_at(gate);
+		what = become(spawn);
 
 		say(LOG_ERR, "%s (%s): %s: %s", spawn->argv[0], spawn->path, what, strerror(errno));
 		_exit(EX_OSERR);
 	}
 	saved = errno;
 	sigprocmask(SIG_SETMASK, &before, NULL);
+	close(gate[0]);
 	if (pid < 0) {
+		close(gate[1]);
 		errno = saved;
 		return NULL;
 	}
@@ -144,13 +170,21 @@ struct process *process_spawn(uv_loop_t *loop, const struct spawn *spawn, proces
 		saved = errno;
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
+		close(gate[1]);
 		errno = saved;
+		return NULL;
 	}
+	process->gate = gate[1];
 	return process;
 }
 
-/* The number behind a pidfd (proc(5), fdinfo); 0: no pidfd at all; -1: has ended. */
-static long pid_of_pidfd(int pidfd)
+void process_go(struct process *process)
+{
+	(void)!write(process->gate, "", 1); /* it has the other end, or is dead */
+	close_gate(process);
+}
+
+long process_pid_of(int pidfd)
 {
 	char path[64], line[128];
 	long pid = 0;
@@ -190,11 +224,11 @@ static int check_user(pid_t pid, uid_t uid)
 
 struct process *process_adopt(uv_loop_t *loop, int pidfd, pid_t pid, uid_t uid, process_callback on_exit, void *owner)
 {
-	long real = pid_of_pidfd(pidfd);
+	long real = process_pid_of(pidfd);
 	int r = real == -1 ? -ESRCH : real <= 0 || real != pid ? -EPERM : check_user(pid, uid);
 
 	/* While the pidfd still tells the number, that number was nobody else's when its user was read. */
-	if (real > 0 && pid_of_pidfd(pidfd) == -1)
+	if (real > 0 && process_pid_of(pidfd) == -1)
 		r = -ESRCH;
 	if (r < 0) {
 		close(pidfd);
@@ -215,6 +249,11 @@ bool process_is_child(const struct process *process)
 pid_t process_pid(const struct process *process)
 {
 	return process->pid;
+}
+
+int process_fd(const struct process *process)
+{
+	return watch_fd(process->watch);
 }
 
 void process_signal(struct process *process, int signal)

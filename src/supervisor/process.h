@@ -28,17 +28,25 @@ struct spawn {
 	const struct privilege *privilege;
 };
 
-/* fork and exec, in a session of its own. NULL with errno set. */
+/* fork and exec, in a session of its own; it waits for process_go, so that whoever runs is known to a successor. NULL with errno
+ * set. */
 struct process *process_spawn(uv_loop_t *loop, const struct spawn *spawn, process_callback on_exit, void *owner);
+
+/* Lets it run. If we die before this, it never does. */
+void process_go(struct process *process);
 
 /* A process that someone says is his: takes the pidfd, and believes no word of it: it must be a pidfd of `pid`, and the process
  * must run as `uid`. NULL with errno set (EPERM: it is another's; ESRCH: it has ended; EACCES: /proc does not show it). */
 struct process *process_adopt(uv_loop_t *loop, int pidfd, pid_t pid, uid_t uid, process_callback on_exit, void *owner);
 
+/* The number behind a pidfd (proc(5), fdinfo); 0: no pidfd at all; -1: has ended. */
+long process_pid_of(int pidfd);
+
 /* Its parent is this process. */
 bool process_is_child(const struct process *process);
 
 pid_t process_pid(const struct process *process);
+int process_fd(const struct process *process); /* its pidfd, ours */
 void process_signal(struct process *process, int signal);
 void process_forget(struct process *process); /* no callback any more. NULL is fine */
 

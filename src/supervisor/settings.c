@@ -7,7 +7,8 @@
 
 void settings_take(struct message_settings *ret, const struct message_settings *told)
 {
-	*ret = *told;
+	if (ret != told)
+		*ret = *told;
 	ret->state_directory[sizeof ret->state_directory - 1] = '\0';
 	ret->user_relay[sizeof ret->user_relay - 1] = '\0';
 	ret->user_status[sizeof ret->user_status - 1] = '\0';

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "supervisor/process.h"
+#include "supervisor/succession.h"
 #include "supervisor/tree.h"
 #include "supervisor/watch.h"
 #include "wire/say.h"
@@ -52,6 +53,7 @@ static void on_message(struct steward *steward, struct message *message)
 		break;
 	case MESSAGE_READY:
 		steward->state = STEWARD_READY;
+		succession_note(tree);
 		backoff_ready(&steward->backoff);
 		tree_on_ready(tree);
 		break;
@@ -79,6 +81,7 @@ static void on_message(struct steward *steward, struct message *message)
 	case MESSAGE_PAIR_LOST:
 	case MESSAGE_RELOAD:
 	case MESSAGE_STOP:
+	case MESSAGE_SUPERVISOR:
 	case MESSAGE_HOLDER:
 	case MESSAGE_RELAY:
 	case MESSAGE_RELAY_HELLO:
@@ -155,14 +158,25 @@ static void try_again(struct steward *steward, bool was_ready, int final_status)
 	uv_timer_start(&steward->retry, on_retry, wait_ms, 0);
 }
 
+static struct estate_name name_of(const struct steward *steward, enum estate_kind kind)
+{
+	return (struct estate_name){kind, 0, steward->starts};
+}
+
 static void forget_process(struct steward *steward)
 {
+	steward->state = STEWARD_DOWN;
+	succession_note(steward->tree);
+	for (enum estate_kind kind = ESTATE_STEWARD; kind <= ESTATE_STEWARD_PULSE; kind++)
+		estate_withdraw(&steward->tree->estate, name_of(steward, kind));
 	watch_close(steward->channel);
 	steward->channel = NULL;
 	if (steward->pulse)
 		munmap(steward->pulse, sizeof *steward->pulse);
 	steward->pulse = NULL;
-	steward->state = STEWARD_DOWN;
+	if (steward->pulse_fd >= 0)
+		close(steward->pulse_fd);
+	steward->pulse_fd = -1;
 	memset(&steward->told, 0, sizeof steward->told);
 }
 
@@ -190,40 +204,41 @@ static void on_steward_exit(void *owner, struct process *process, int status)
 	}
 }
 
+static int map_pulse(struct steward *steward)
+{
+	size_t size;
+	void *at;
+	int r = shared_map(steward->pulse_fd, true, false, sizeof *steward->pulse, &at, &size);
+
+	if (r == 0)
+		steward->pulse = at;
+	return r;
+}
+
 static int make_pulse(struct steward *steward)
 {
-	int fd = shared_create("tcpwarden-pulse", sizeof *steward->pulse);
-	void *at;
+	int fd = shared_create("tcpwarden-pulse", sizeof *steward->pulse), r;
 
 	if (fd < 0)
 		return fd;
-	at = mmap(NULL, sizeof *steward->pulse, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (at == MAP_FAILED || shared_seal(fd, false) < 0) {
-		int r = -errno;
-
-		if (at != MAP_FAILED)
-			munmap(at, sizeof *steward->pulse);
-		close(fd);
-		return r ? r : -EINVAL;
-	}
-	steward->pulse = at;
-	return fd;
+	steward->pulse_fd = fd;
+	r = shared_seal(fd, false);
+	return r < 0 ? r : map_pulse(steward);
 }
 
 void steward_start(struct steward *steward)
 {
 	struct tree *tree = steward->tree;
 	const char *argv[] = {"tcpwarden: steward", "--role", tree->config_path, tree->accepted ? "--resume" : NULL, NULL};
-	int channel[2] = {-1, -1}, pulse_fd = -1, r;
+	int channel[2] = {-1, -1}, r;
 
 	if (steward->process || tree_is_ending(tree))
 		return;
 	r = message_channel(channel);
 	if (r < 0)
 		goto fail;
-	pulse_fd = make_pulse(steward);
-	if (pulse_fd < 0) {
-		r = pulse_fd;
+	r = make_pulse(steward);
+	if (r < 0) {
 		close(channel[0]);
 		goto fail;
 	}
@@ -236,7 +251,7 @@ void steward_start(struct steward *steward)
 		&(struct spawn){
 			.path = tree->steward_path,
 			.argv = argv,
-			.fds = {channel[1], tree->self_fd, -1, pulse_fd},
+			.fds = {channel[1], tree->self_fd, -1, steward->pulse_fd},
 			.fd_count = 4,
 			.nofile = DESCRIPTORS,
 			.role = ROLE_STEWARD,
@@ -248,8 +263,12 @@ void steward_start(struct steward *steward)
 		goto fail;
 	}
 	close(channel[1]);
-	close(pulse_fd);
 	steward->starts++;
+	estate_leave(&tree->estate, name_of(steward, ESTATE_STEWARD), process_fd(steward->process));
+	estate_leave(&tree->estate, name_of(steward, ESTATE_STEWARD_CHANNEL), channel[0]);
+	estate_leave(&tree->estate, name_of(steward, ESTATE_STEWARD_PULSE), steward->pulse_fd);
+	succession_note(tree);
+	process_go(steward->process);
 	steward->state = STEWARD_STARTING;
 	steward->since_ns = clock_mono_ns();
 	steward->killed = false;
@@ -259,10 +278,57 @@ fail:
 	say(LOG_ERR, "the steward cannot be started: %s", strerror(-r));
 	if (channel[1] >= 0)
 		close(channel[1]);
-	if (pulse_fd >= 0)
-		close(pulse_fd);
 	forget_process(steward);
 	try_again(steward, false, 0);
+}
+
+/* It serves, and can be told who we are. */
+static bool goes_on(struct steward *steward, int channel)
+{
+	struct tree *tree = steward->tree;
+
+	steward->pulse_fd = estate_take(&tree->estate, name_of(steward, ESTATE_STEWARD_PULSE));
+	return tree->estate.numbers->steward_ready && steward->pulse_fd >= 0 && map_pulse(steward) == 0 &&
+	       message_send(channel, MESSAGE_SUPERVISOR, NULL, &tree->self_fd) == 0;
+}
+
+int steward_take_up(struct steward *steward)
+{
+	struct tree *tree = steward->tree;
+	struct estate *estate = &tree->estate;
+	int pidfd, channel;
+	long pid;
+
+	steward->starts = estate->numbers->steward_starts;
+	if (!estate->numbers->steward_lives)
+		return 0;
+	if (estate->numbers->steward_lives != steward->starts)
+		return -EINVAL;
+	channel = estate_take(estate, name_of(steward, ESTATE_STEWARD_CHANNEL));
+	steward->channel = channel < 0 ? NULL : watch_new(&tree->loop, channel, UV_READABLE, on_channel, steward);
+	steward->state = STEWARD_BEGUN; /* so that its last words count */
+	steward->since_ns = clock_mono_ns();
+	pidfd = estate_take(estate, name_of(steward, ESTATE_STEWARD));
+	pid = pidfd < 0 ? 0 : process_pid_of(pidfd);
+	if (pid > 0)
+		steward->process = process_adopt(&tree->loop, pidfd, (pid_t)pid, geteuid(), on_steward_exit, steward);
+	else if (pidfd >= 0)
+		close(pidfd);
+	if (!steward->process && pid != -1 && (pid == 0 || errno != ESRCH))
+		return pid == 0 ? -ENOENT : -errno;
+	if (!steward->process) {
+		hear(steward);
+		forget_process(steward);
+		return 0;
+	}
+	if (steward->channel && goes_on(steward, channel)) {
+		steward->state = STEWARD_READY;
+		steward->told.resume = steward->told.begin = true;
+		steward->told.inherited = tree->inherited.count;
+	} else {
+		steward_signal(steward, SIGKILL);
+	}
+	return 0;
 }
 
 /* The next thing that it does not know. 1: said; 0: it knows all that it can be told now; -errno: does not fit now. */
@@ -343,6 +409,7 @@ void steward_say(struct steward *steward)
 	do
 		r = say_next(steward);
 	while (r > 0);
+	succession_note(steward->tree);
 	/* Full: when it has read. Too many descriptors under way (ETOOMANYREFS) ends when others read: the tick tries again. */
 	watch_events(steward->channel, r == -EAGAIN || r == -ENOBUFS ? UV_READABLE | UV_WRITABLE : UV_READABLE);
 }
@@ -382,6 +449,7 @@ int steward_init(struct steward *steward, struct tree *tree)
 {
 	memset(steward, 0, sizeof *steward);
 	steward->tree = tree;
+	steward->pulse_fd = -1;
 	steward->retry.data = steward;
 	return uv_timer_init(&tree->loop, &steward->retry);
 }

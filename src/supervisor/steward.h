@@ -1,7 +1,7 @@
 /* The steward as the supervisor sees it: one process at a time, its channel, its pulse, and what it has been told.
  *
  *   DOWN ── exec ──► STARTING ── SETTINGS ──► BEGUN ── READY ──► READY
- *     ▲                  (any state: died) ───────────────────────┘
+ *     ▲                  (any state: died) ───────────────────────┘       one that a predecessor left begins here
  *
  * Nothing is queued for it: steward_say compares what it has been told with what is so, and says the difference, in an order that
  * suits a start. So a message that does not fit now is said later, and a new steward is told all. Owned by the tree; started by
@@ -28,6 +28,7 @@ struct steward {
 	struct process *process; /* NULL: none lives */
 	struct watch *channel;   /* our end; a new pair for each process */
 	struct pulse *pulse;     /* NULL: none */
+	int pulse_fd;
 	struct backoff backoff;
 	uv_timer_t retry;
 	uint32_t starts;
@@ -40,6 +41,10 @@ struct steward {
 };
 
 int steward_init(struct steward *steward, struct tree *tree);
+
+/* As a predecessor left it: one that serves goes on, any other one is ended, and started again. 0, or -errno: one may live that
+ * nobody can end. */
+int steward_take_up(struct steward *steward);
 
 /* Never fails: what does not work is tried again. */
 void steward_start(struct steward *steward);

@@ -4,9 +4,10 @@
 #include "supervisor/capacity.h"
 #include "supervisor/lock.h"
 #include "supervisor/process.h"
-#include "wire/programs.h"
 #include "supervisor/settings.h"
+#include "supervisor/succession.h"
 #include "wire/census.h"
+#include "wire/programs.h"
 #include "wire/say.h"
 
 #include <errno.h>
@@ -24,32 +25,17 @@
 
 enum {
 	TICK_MS = 250,
-	LATE_MS = 1000,      /* a tick later than this: we, and likely all others, were not run */
-	STOP_CAP_MS = 90000, /* for the steward to finish after the deadline that it was given */
-	END_MS = 5000,       /* for roles to obey SIGTERM when their work is done */
-	KILLED_MS = 5000,    /* to be gone after SIGKILL */
-	DESCRIPTORS = 4096,  /* a few descriptors for each pair */
+	STORE_MS = 5,       /* between tries to tell systemd what it did not take at once */
+	FLUSH_MS = 2000,    /* in which it must be told at the end */
+	LATE_MS = 1000,     /* a tick later than this: we, and likely all others, were not run */
+	DESCRIPTORS = 4096, /* a few descriptors for each pair */
 };
-
-/* Ends what is left and leaves the loop once it is gone. The first status stands. */
-static void end(struct tree *tree, int status, int signal)
-{
-	if (!tree_is_ending(tree)) {
-		tree->state = TREE_ENDING;
-		tree->exit_status = status;
-	}
-	tree->end_killed = signal == SIGKILL;
-	tree->end_at_ms = clock_mono_ms() + (signal == SIGKILL ? KILLED_MS : END_MS);
-	steward_signal(&tree->steward, signal);
-	for (uint32_t i = 0; i < tree->pair_count; i++)
-		pair_signal(&tree->pairs[i], signal);
-}
 
 static void fail(struct tree *tree, int status, const char *error)
 {
 	say(LOG_ERR, "%s", error);
 	notify_say(&tree->notify, "STATUS=%s", error);
-	end(tree, status, SIGKILL);
+	tree_end(tree, status, SIGKILL);
 }
 
 bool tree_on_failed_start(struct tree *tree, const char *who, uint32_t failures, int final_status)
@@ -59,41 +45,18 @@ bool tree_on_failed_start(struct tree *tree, const char *who, uint32_t failures,
 	if (tree->was_ready)
 		return true; /* a running service is never given up */
 	if (final_status) {
-		end(tree, final_status, SIGKILL); /* it has told why */
+		tree_end(tree, final_status, SIGKILL); /* it has told why */
 		return false;
 	}
 	if (failures < TREE_START_TRIES && tree->state == TREE_STARTING)
 		return true;
 	if (tree->state == TREE_STOPPING)
-		end(tree, 0, SIGKILL); /* nothing was ever served, and nothing waits to be ended in order */
+		tree_end(tree, 0, SIGKILL); /* nothing was ever served, and nothing waits to be ended in order */
 	else {
 		snprintf(error, sizeof error, "%s died %" PRIu32 " times before the service was ready: given up", who, failures);
 		fail(tree, EXIT_FAILURE, error);
 	}
 	return false;
-}
-
-/* Nothing lives any more: closes the handles, and so ends the loop. */
-static void close_all(struct tree *tree)
-{
-	uv_handle_t *const handles[] = {(uv_handle_t *)&tree->sigterm, (uv_handle_t *)&tree->sigint, (uv_handle_t *)&tree->sighup,
-		(uv_handle_t *)&tree->sigchld, (uv_handle_t *)&tree->tick};
-
-	if (uv_is_closing(handles[0]))
-		return;
-	for (size_t i = 0; i < sizeof handles / sizeof *handles; i++)
-		uv_close(handles[i], NULL);
-	steward_fini(&tree->steward);
-	for (uint32_t i = 0; i < tree->pair_count; i++)
-		pair_fini(&tree->pairs[i]);
-}
-
-static bool all_gone(const struct tree *tree)
-{
-	for (uint32_t i = 0; i < tree->pair_count; i++)
-		if (!pair_gone(&tree->pairs[i]))
-			return false;
-	return !tree->steward.process;
 }
 
 /* The first time: all that a tree needs before its steward may begin. 0 or an exit status. */
@@ -149,19 +112,37 @@ void tree_on_settings(struct tree *tree, const struct message_settings *settings
 		return;
 	}
 	tree->prepared = true;
+	estate_leave(&tree->estate, (struct estate_name){ESTATE_LOCK, 0, 0}, tree->lock_fd);
+	estate_leave(&tree->estate, (struct estate_name){ESTATE_CENSUS, 0, 0}, tree->census_fd);
+	succession_note(tree);
 	for (uint32_t i = 0; i < tree->pair_count; i++)
 		pair_start(&tree->pairs[i]);
 }
 
 void tree_on_accepted(struct tree *tree, struct message *accepted)
 {
+	static const enum estate_kind kinds[2] = {ESTATE_PLAN, ESTATE_CONFIG};
+	uint32_t generation = accepted->body.generation.generation;
+
+	if (generation == tree->accepted)
+		return; /* said again, to a successor */
 	for (int i = 0; i < 2; i++) {
+		estate_leave(&tree->estate, (struct estate_name){kinds[i], 0, generation}, accepted->fds[i]);
+		estate_withdraw(&tree->estate, (struct estate_name){kinds[i], 0, tree->accepted});
 		if (tree->accepted_fds[i] >= 0)
 			close(tree->accepted_fds[i]);
 		tree->accepted_fds[i] = accepted->fds[i];
 		accepted->fds[i] = -1;
 	}
-	tree->accepted = accepted->body.generation.generation;
+	tree->accepted = generation;
+}
+
+static void on_store(uv_timer_t *timer)
+{
+	struct tree *tree = timer->data;
+
+	if (store_push(&tree->estate.store))
+		uv_timer_stop(timer);
 }
 
 static void notify_ready(struct tree *tree)
@@ -175,6 +156,7 @@ void tree_on_ready(struct tree *tree)
 	if (tree->state == TREE_STARTING) {
 		tree->state = TREE_RUNNING;
 		tree->was_ready = true;
+		succession_note(tree);
 		say(LOG_NOTICE, "ready");
 		notify_ready(tree);
 	} else if (tree->notified_reloading && !tree->reload_wanted) {
@@ -220,14 +202,6 @@ void tree_on_replace(struct tree *tree, const struct message_pair *which)
 		pair_replace_relay(&tree->pairs[which->relay], which->incarnation);
 }
 
-void tree_on_stopped(struct tree *tree)
-{
-	if (tree->state != TREE_STOPPING)
-		return;
-	say(LOG_NOTICE, "every session has ended and every release has run");
-	end(tree, 0, SIGTERM);
-}
-
 static void on_sighup(uv_signal_t *handle, int signal)
 {
 	struct tree *tree = handle->data;
@@ -242,64 +216,11 @@ static void on_sighup(uv_signal_t *handle, int signal)
 	steward_say(&tree->steward);
 }
 
-static void on_sigterm(uv_signal_t *handle, int signal)
-{
-	struct tree *tree = handle->data;
-
-	(void)signal;
-	if (tree->state == TREE_STOPPING || tree_is_ending(tree))
-		return;
-	notify_say(&tree->notify, "STOPPING=1");
-	if (!tree->prepared) {
-		end(tree, 0, SIGKILL); /* no lock was taken, nothing was begun */
-		return;
-	}
-	tree->state = TREE_STOPPING;
-	tree->stop_wanted = true;
-	tree->stop_deadline_ms = clock_mono_ms() + tree->settings.shutdown_timeout_ms;
-	say(LOG_NOTICE, "stopping: sessions have %.3g s to end by themselves (shutdown_timeout)",
-		tree->settings.shutdown_timeout_ms / 1e3);
-	steward_say(&tree->steward);
-}
-
-static void on_sigint(uv_signal_t *handle, int signal)
-{
-	struct tree *tree = handle->data;
-
-	if (!tree->interrupted) {
-		tree->interrupted = true;
-		on_sigterm(handle, signal);
-		return;
-	}
-	if (!tree_is_ending(tree) || !tree->end_killed) {
-		say(LOG_WARNING, "interrupted twice: ended at once; what is still leased is released at the next start");
-		tree->exit_status = TREE_EXIT_INTERRUPTED;
-		end(tree, TREE_EXIT_INTERRUPTED, SIGKILL);
-	}
-}
-
 static void on_sigchld(uv_signal_t *handle, int signal)
 {
 	(void)handle;
 	(void)signal;
 	process_reap();
-}
-
-static void check_end(struct tree *tree, uint64_t now_ms)
-{
-	if (tree->state == TREE_STOPPING && now_ms > tree->stop_deadline_ms + STOP_CAP_MS) {
-		say(LOG_ERR,
-			"not everything has ended %d s after shutdown_timeout: ended by force; what is still leased is released "
-			"at the next start",
-			STOP_CAP_MS / 1000);
-		end(tree, EXIT_FAILURE, SIGKILL);
-	}
-	if (!tree_is_ending(tree))
-		return;
-	if (now_ms > tree->end_at_ms && !tree->end_killed)
-		end(tree, tree->exit_status, SIGKILL);
-	else if (now_ms > tree->end_at_ms)
-		close_all(tree); /* in the kernel, uninterruptible: no use to wait */
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -321,7 +242,8 @@ static void on_tick(uv_timer_t *timer)
 		for (uint32_t i = 0; i < tree->pair_count; i++)
 			pair_end_unknown(&tree->pairs[i]);
 	}
-	check_end(tree, now_ns / 1000000);
+	succession_note(tree);
+	tree_check_end(tree, now_ns / 1000000);
 }
 
 static void watch_signal(struct tree *tree, uv_signal_t *handle, uv_signal_cb callback, int signal)
@@ -355,13 +277,14 @@ static int start(struct tree *tree, char error[512])
 		snprintf(error, 512, "no event loop: %s", uv_strerror(r));
 		return EX_OSERR;
 	}
-	watch_signal(tree, &tree->sigterm, on_sigterm, SIGTERM);
-	watch_signal(tree, &tree->sigint, on_sigint, SIGINT);
+	watch_signal(tree, &tree->sigterm, tree_on_sigterm, SIGTERM);
+	watch_signal(tree, &tree->sigint, tree_on_sigint, SIGINT);
 	watch_signal(tree, &tree->sighup, on_sighup, SIGHUP);
 	watch_signal(tree, &tree->sigchld, on_sigchld, SIGCHLD);
 	signal(SIGPIPE, SIG_IGN);
 	uv_timer_init(&tree->loop, &tree->tick);
-	tree->tick.data = tree;
+	uv_timer_init(&tree->loop, &tree->store);
+	tree->tick.data = tree->store.data = tree;
 	tree->last_tick_ns = tree->grace_ns = clock_mono_ns();
 	uv_timer_start(&tree->tick, on_tick, TICK_MS, TICK_MS);
 	steward_init(&tree->steward, tree);
@@ -374,6 +297,33 @@ static void close_fd(int fd)
 		close(fd);
 }
 
+/* Takes up what a predecessor left, or starts anew. 0 or an exit status. */
+static int begin(struct tree *tree, char error[512])
+{
+	int r = succession_take_up(tree, error);
+
+	if (r < 0)
+		return EX_UNAVAILABLE;
+	if (r > 0) {
+		tree->state = tree->stop_wanted ? TREE_STOPPING : TREE_STARTING;
+		if (tree->steward.state == STEWARD_READY)
+			tree_on_ready(tree);
+		steward_say(&tree->steward);
+	} else if ((r = estate_open(&tree->estate)) < 0) {
+		snprintf(error, 512, "no memory for what a successor needs: %s", strerror(-r));
+		return EX_OSERR;
+	}
+	steward_start(&tree->steward);
+	return 0;
+}
+
+/* When nothing else is left to do: systemd would pass what it still has to the next start. */
+static void flush_store(struct tree *tree)
+{
+	for (int ms = 0; ms < FLUSH_MS && !store_push(&tree->estate.store); ms += STORE_MS)
+		usleep(STORE_MS * 1000);
+}
+
 int tree_run(struct tree *tree, const char *config_path)
 {
 	char error[512];
@@ -383,28 +333,35 @@ int tree_run(struct tree *tree, const char *config_path)
 	tree->config_path = config_path;
 	tree->lock_fd = tree->census_fd = tree->self_fd = tree->accepted_fds[0] = tree->accepted_fds[1] = -1;
 	notify_init(&tree->notify);
-	inherited_init(&tree->inherited);
+	estate_init(&tree->estate, &tree->notify);
+	inherited_init(&tree->inherited, &tree->estate);
 	r = start(tree, error);
+	if (!r)
+		r = begin(tree, error);
 	if (r) {
 		say(LOG_ERR, "%s", error);
 		notify_say(&tree->notify, "STATUS=%s", error);
+		flush_store(tree);
 		return r;
 	}
-	steward_start(&tree->steward);
 	do {
 		/* Between turns of the loop, since no callback may free what it was called for. */
-		if (tree_is_ending(tree) && all_gone(tree))
-			close_all(tree);
+		if (tree_is_ending(tree) && tree_is_gone(tree))
+			tree_close(tree);
+		else if (tree->estate.store.count && !uv_is_active((uv_handle_t *)&tree->store))
+			uv_timer_start(&tree->store, on_store, STORE_MS, STORE_MS);
 	} while (uv_run(&tree->loop, UV_RUN_ONCE));
 	r = uv_loop_close(&tree->loop);
 	if (r < 0)
 		say(LOG_ERR, "handles were left open: %s", uv_strerror(r)); /* a fault of ours, and no reason to stay */
+	flush_store(tree);
 	free(tree->pairs);
 	close_fd(tree->census_fd);
 	close_fd(tree->lock_fd);
 	close_fd(tree->self_fd);
 	close_fd(tree->accepted_fds[0]);
 	close_fd(tree->accepted_fds[1]);
+	estate_fini(&tree->estate);
 	notify_fini(&tree->notify);
 	return tree->exit_status;
 }

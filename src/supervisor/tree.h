@@ -7,6 +7,7 @@
  * channels, ledgers, census, lock, and the sockets of systemd. */
 #ifndef SUPERVISOR_TREE_H
 #define SUPERVISOR_TREE_H
+#include "supervisor/estate.h"
 #include "supervisor/inherited.h"
 #include "supervisor/notify.h"
 #include "supervisor/pair.h"
@@ -35,10 +36,12 @@ struct tree {
 	struct privilege privilege;
 	struct notify notify;
 	struct inherited inherited;
+	struct estate estate;
+	bool taken_up; /* from a predecessor */
 
 	uv_loop_t loop;
 	uv_signal_t sigterm, sigint, sighup, sigchld;
-	uv_timer_t tick;
+	uv_timer_t tick, store; /* store: soon again, while systemd does not take what is to be left */
 	uint64_t last_tick_ns, grace_ns;
 
 	struct message_settings settings;
@@ -59,7 +62,8 @@ struct tree {
 	uint64_t stop_deadline_ms; /* what the steward is told */
 	uint64_t end_at_ms;        /* ENDING: SIGKILL then */
 	bool end_killed;
-	bool interrupted; /* one SIGINT was seen */
+	uint64_t extended_ms; /* when systemd was last asked to wait longer */
+	bool interrupted;     /* one SIGINT was seen */
 };
 
 /* Runs the service until it ends. The exit status. */
@@ -72,12 +76,21 @@ void tree_on_ready(struct tree *tree);
 void tree_on_reloading(struct tree *tree);
 void tree_on_reloaded(struct tree *tree, const struct message_outcome *outcome);
 void tree_on_status(struct tree *tree, const struct message_outcome *outcome);
-void tree_on_stopped(struct tree *tree);
+void tree_on_stopped(struct tree *tree); /* stop.c */
 void tree_on_replace(struct tree *tree, const struct message_pair *which);
 
 /* A role cannot be started. While nothing was ever served the tree gives up after some tries (at once with an exit status that
  * says why); later it never does. False: it gave up. */
 bool tree_on_failed_start(struct tree *tree, const char *who, uint32_t failures, int final_status);
+
+/* stop.c */
+void tree_end(
+	struct tree *tree, int status, int signal); /* ends what is left, and the loop once it is gone; the first status stands */
+bool tree_is_gone(const struct tree *tree);         /* nobody lives */
+void tree_close(struct tree *tree);                 /* closes the handles, and so ends the loop */
+void tree_check_end(struct tree *tree, uint64_t now_ms); /* a few times a second */
+void tree_on_sigterm(uv_signal_t *handle, int signal);
+void tree_on_sigint(uv_signal_t *handle, int signal);
 
 static inline bool tree_is_ending(const struct tree *tree)
 {

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { MESSAGE_VERSION = 2, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_NAME_SIZE = 33 };
+enum { MESSAGE_VERSION = 3, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_NAME_SIZE = 33 };
 
 /* M(NAME, member of union message_body, descriptors, speaker → listener, what it asks) */
 #define MESSAGES(M) \
@@ -38,6 +38,8 @@ enum { MESSAGE_VERSION = 2, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_N
 	M(PAIR_LOST, pair, 0, "the descriptor table of that incarnation is gone, and with it its sessions") \
 	M(RELOAD, none, 0, "read the config file") \
 	M(STOP, deadline, 0, "drain until the deadline, end the rest, run every release") \
+	/* supervisor → steward, relay */ \
+	M(SUPERVISOR, none, 1, "I am the supervisor now, my pidfd: say again what I have to know of you") \
 	/* holder → supervisor */ \
 	M(HOLDER, process, 1, "a holder runs: its pidfd. After a holder's death its relay becomes the holder and says so") \
 	M(RELAY, process, 1, "a relay was started: its pidfd") \

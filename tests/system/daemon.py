@@ -83,6 +83,7 @@ class Daemon:
         self.check_descriptors = True
         self.hooks = {}
         self.ended = False
+        self.store = None       # a Store: what stands in for systemd, over several supervisors
         self.pass_sockets = {}  # name: descriptor of a listening socket, as systemd would pass it
 
     # Config
@@ -124,15 +125,19 @@ class Daemon:
         }
         environment["NOTIFY_SOCKET"] = self._open_notify()
         command = [self.program("supervisor", "tcpwarden"), "--config", self.config_path, *arguments]
-        if self.pass_sockets:
+        passed = {**self.pass_sockets, **(self.store.passed() if self.store else {})}
+        if self.store:
+            environment["FDSTORE"] = str(self.store.most)
+        if passed:
             # They must stand at 3, 4, ... and the receiver's own number be known, so a shell puts them there and becomes the daemon.
-            moves = " ".join(f"{3 + i}<&{fd}" for i, fd in enumerate(self.pass_sockets.values()))
-            environment.update(LISTEN_FDS=str(len(self.pass_sockets)), LISTEN_FDNAMES=":".join(self.pass_sockets))
+            moves = " ".join(f"{3 + i}<&{fd}" for i, fd in enumerate(passed.values()))
+            moves += "".join(f" {fd}<&-" for fd in passed.values() if fd >= 3 + len(passed))
+            environment.update(LISTEN_FDS=str(len(passed)), LISTEN_FDNAMES=":".join(passed))
             command = ["/bin/bash", "-c", f'export LISTEN_PID=$$; exec "$@" {moves}', "bash", *command]
         with open(self.log_path, "a") as log:
             self.popen = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, env=environment, cwd="/",
-                start_new_session=True, pass_fds=tuple(self.pass_sockets.values()),
+                start_new_session=True, pass_fds=tuple(passed.values()),
                 **({"user": "nobody", "group": grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name, "extra_groups": []}
                    if self.user == "nobody" else {}))
         self.ended = False
@@ -142,6 +147,9 @@ class Daemon:
         return self
 
     def _open_notify(self):
+        if self.store:
+            self.store.said.clear()
+            return self.store.path
         if self._notify:
             self._notify.close()
         path = os.path.join(self.directory, "notify")
@@ -155,6 +163,8 @@ class Daemon:
         return path
 
     def notifications(self):
+        if self.store:
+            return list(self.store.said)
         while True:
             try:
                 self.notified.extend(self._notify.recv(4096).decode().split("\n"))

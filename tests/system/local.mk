@@ -25,6 +25,7 @@ EXTRA_DIST += \
 	tests/system/settings.py \
 	tests/system/slow.py \
 	tests/system/stage.py \
+	tests/system/store.py \
 	tests/system/syscalls.py \
 	tests/system/systemd_lab.py \
 	tests/system/test_account.py \
@@ -64,6 +65,7 @@ EXTRA_DIST += \
 	tests/system/test_slice.py \
 	tests/system/test_slow.py \
 	tests/system/test_stall.py \
+	tests/system/test_succession.py \
 	tests/system/test_supervisor.py \
 	tests/system/test_systemd.py \
 	tests/system/test_tick.py \

@@ -151,6 +151,7 @@ bool pair_handle(struct pair *p, struct message *m)
 	case MESSAGE_PAIR_LOST:
 	case MESSAGE_RELOAD:
 	case MESSAGE_STOP:
+	case MESSAGE_SUPERVISOR:
 	case MESSAGE_HOLDER:
 	case MESSAGE_RELAY:
 	case MESSAGE_STEWARD_HELLO:

@@ -1,0 +1,168 @@
+#include "supervisor/succession.h"
+
+#include "supervisor/lock.h"
+#include "supervisor/settings.h"
+#include "supervisor/tree.h"
+#include "wire/census.h"
+#include "wire/say.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+
+void succession_note(struct tree *tree)
+{
+	struct estate_numbers *n = tree->estate.numbers;
+	const struct message_settings *settings;
+
+	if (!n || !tree->prepared)
+		return;
+	settings = &n->settings[n->settings_at & 1];
+	if (memcmp(settings, &tree->settings, sizeof *settings) != 0) {
+		n->settings[!n->settings_at] = tree->settings;
+		n->settings_at = !n->settings_at;
+	}
+	n->tree = tree->id;
+	n->was_ready = tree->was_ready;
+	n->reload_wanted = tree->reload_wanted;
+	n->stop_deadline_ms = tree->stop_deadline_ms;
+	n->stop_wanted = tree->stop_wanted;
+	n->steward_starts = tree->steward.starts;
+	n->steward_ready = tree->steward.state == STEWARD_READY;
+	n->steward_lives = tree->steward.process ? tree->steward.starts : 0;
+	for (uint32_t i = 0; i < tree->pair_count; i++) {
+		n->pairs[i].incarnation = tree->pairs[i].incarnation;
+		n->pairs[i].started = tree->pairs[i].started;
+		n->pairs[i].told = tree->pairs[i].told;
+	}
+	n->pair_count = tree->pair_count;
+}
+
+static struct estate_name only(enum estate_kind kind)
+{
+	return (struct estate_name){kind, 0, 0};
+}
+
+static int check_census(const struct tree *tree)
+{
+	const struct census *census = census_map(tree->census_fd, NULL);
+
+	if (!census)
+		return -errno;
+	return census->tree == tree->id ? 0 : -EINVAL;
+}
+
+/* The newest of which both were left. */
+static void take_accepted(struct tree *tree)
+{
+	struct estate *estate = &tree->estate;
+	uint32_t newest = 0;
+
+	for (uint32_t i = 0; i < estate->count; i++) {
+		struct estate_name name = estate->items[i].name;
+
+		if (name.kind != ESTATE_PLAN || name.number < newest)
+			continue;
+		name.kind = ESTATE_CONFIG;
+		if (estate_has(estate, name))
+			newest = name.number;
+	}
+	if (!newest)
+		return;
+	tree->accepted = newest;
+	tree->accepted_fds[0] = estate_take(estate, (struct estate_name){ESTATE_PLAN, 0, newest});
+	tree->accepted_fds[1] = estate_take(estate, (struct estate_name){ESTATE_CONFIG, 0, newest});
+}
+
+static int take_tree(struct tree *tree, char error[512])
+{
+	const struct estate_numbers *n = tree->estate.numbers;
+	int r;
+
+	tree->settings = n->settings[n->settings_at];
+	settings_take(&tree->settings, &tree->settings);
+	tree->id = n->tree;
+	tree->was_ready = n->was_ready;
+	tree->stop_wanted = n->stop_wanted;
+	tree->stop_deadline_ms = n->stop_deadline_ms;
+	tree->reload_wanted = n->reload_wanted;
+	r = privilege_choose_relay(&tree->privilege, tree->settings.user_relay, error);
+	if (r)
+		return -EPERM;
+	tree->lock_fd = estate_take(&tree->estate, only(ESTATE_LOCK));
+	tree->census_fd = estate_take(&tree->estate, only(ESTATE_CENSUS));
+	if (tree->lock_fd < 0 || tree->census_fd < 0)
+		return -ENOENT;
+	r = lock_keep(tree->lock_fd, tree->settings.state_directory);
+	if (r == 0)
+		r = check_census(tree);
+	take_accepted(tree);
+	return r;
+}
+
+static int take_pairs(struct tree *tree)
+{
+	uint32_t count = tree->estate.numbers->pair_count;
+	int r = 0;
+
+	tree->pairs = calloc(count, sizeof *tree->pairs);
+	if (!tree->pairs)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count && r == 0; i++) {
+		r = pair_init(&tree->pairs[i], tree, i);
+		if (r == 0)
+			r = pair_take_up(&tree->pairs[i]);
+		tree->pair_count = i + 1;
+	}
+	return r;
+}
+
+/* Its steward ends it, at once instead of after orphan_timeout. */
+static void refuse(struct tree *tree)
+{
+	struct estate *estate = &tree->estate;
+
+	for (uint32_t i = 0; i < estate->count; i++)
+		if (estate->items[i].name.kind == ESTATE_STEWARD)
+			pidfd_send_signal(estate->items[i].fd, SIGTERM, NULL, 0);
+	estate_withdraw_all(estate);
+}
+
+int succession_take_up(struct tree *tree, char error[512])
+{
+	struct estate *estate = &tree->estate;
+	int r;
+
+	if (!estate->count && !estate->rubbish)
+		return 0;
+	snprintf(error, 512, "%s", "");
+	r = estate->rubbish ? -EINVAL : estate_read(estate);
+	if (r == 0)
+		r = take_tree(tree, error);
+	if (r == 0)
+		r = take_pairs(tree);
+	if (r == 0)
+		r = steward_take_up(&tree->steward);
+	if (r < 0) {
+		char why[256];
+
+		snprintf(why, sizeof why, "%.255s", *error ? error : strerror(-r));
+		snprintf(error, 512, "the tree that a supervisor left by its death cannot be taken up (%s): it ends by itself",
+			why);
+		refuse(tree);
+		return r;
+	}
+	tree->prepared = tree->taken_up = true;
+	estate_discard(estate);
+	say(LOG_WARNING, "took up the tree of a supervisor that has died: %" PRIu32 " pairs, steward %s", tree->pair_count,
+		tree->steward.state == STEWARD_READY ? "in service" : "to be started");
+	for (uint32_t i = 0; i < tree->pair_count; i++) {
+		pair_introduce_tree(&tree->pairs[i]);
+		pair_start(&tree->pairs[i]);
+	}
+	return 1;
+}

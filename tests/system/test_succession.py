@@ -1,0 +1,127 @@
+"""The supervisor is killed where someone keeps its descriptors: its successor takes the tree up, and nobody notices."""
+import os
+import signal
+
+import pytest
+
+import peers
+from peers import End, connect
+from store import Store
+from waiting import wait_for
+
+
+@pytest.fixture
+def kept(through):
+    """kept(address, ...): as `through`, with a store of descriptors behind it."""
+    stores = []
+
+    def make(address, **more):
+        warden = through(address, start=False, **more)
+        warden.store = Store(os.path.join(warden.directory, "store"))
+        stores.append(warden.store)
+        warden.expect_deaths("supervisor")
+        warden.expected_log += ["took up the tree"]
+        return warden.start()
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+def succeed(warden):
+    """The next supervisor, after the death of this one."""
+    warden.tree()
+    warden.popen.kill()
+    warden.popen.wait()
+    warden.start(ready=False)
+    warden.wait_ready()
+
+
+def test_what_is_left(kept, backend):
+    warden = kept(backend(peers.echo).address, top={"workers": 2})
+    wait_for(lambda: len(warden.store.names()) == 8 + 2 * 6, lambda: f"all that a successor needs: {warden.store.names()}")
+    words = sorted(name.split("/")[1] for name in warden.store.names())
+    assert words == sorted(["numbers", "lock", "census", "plan", "config", "steward", "steward-channel", "steward-pulse"] +
+                           2 * ["ledger", "channel", "steward-end", "relay-end", "holder", "relay"])
+    warden.stop()
+    assert warden.store.names() == [] and warden.store.refused == 0
+
+
+def test_nobody_notices(kept, load):
+    server = load.backend()
+    warden = kept(server.address, hooked=True, top={"workers": 2, "hang_after": "2s"})
+    warden.expected_log += ["hang_after"]
+    steward = warden.role("steward")
+    held = load.client(warden.address, connections=40, parallel=40, kinds="fin,ask", up=400_000, down=400_000, pace=5, deadline=60)
+    come = load.client(warden.address, connections=1000, parallel=5, kinds="fin,ask,late", up="0:20000", down="0:20000", deadline=60)
+    wait_for(lambda: server.progress()["opened"] > 100, "connections")
+    for _ in range(3):
+        opened = server.progress()["opened"]
+        succeed(warden)
+        wait_for(lambda: server.progress()["opened"] > opened + 50, "connections after the succession")
+    assert warden.role("steward") == steward
+    # It watches over them as the first one did.
+    for number, pid in ((signal.SIGKILL, warden.relay_pid(0)), (signal.SIGSTOP, warden.relay_pid(1))):
+        os.kill(pid, number)
+    wait_for(lambda: warden.relay_pid(0) and warden.relay_pid(1) not in (None, pid), "other relays")
+    warden.expect_deaths("relay", "steward")
+    steward.kill()
+    warden.wait_role("steward", not_this=steward)
+    succeed(warden)
+    held.wait()
+    come.wait()
+
+
+def test_role_that_died_with_it(kept, load):
+    warden = kept(load.backend().address, hooked=True, top={"workers": 2})
+    warden.expect_deaths("steward", "relay", "holder")
+    client = load.client(warden.address, connections=60, parallel=60, kinds="fin", up=300_000, down=300_000, pace=5, deadline=60)
+    for role in ("steward", "relay 0", "holder 1"):
+        wait_for(lambda: warden.role(role), f"a {role}")
+        warden.tree()
+        victim = warden.role(role)
+        for p in (warden.role("supervisor"), victim):
+            p.kill()
+        warden.popen.wait()
+        warden.start(ready=False)
+        warden.wait_ready()
+        warden.wait_role(role, not_this=victim)
+    client.wait()
+
+
+@pytest.mark.parametrize("lost", ["numbers", "lock", "census", "ledger", "channel", "steward"])
+def test_what_is_not_whole_is_not_taken_up(kept, backend, lost):
+    """That tree ends in order, and never are there two."""
+    server = backend(peers.collect)
+    warden = kept(server.address, hooked=True, top={"orphan_timeout": "2s"})
+    warden.expected_log += [".*"]
+    with connect(warden.address) as client:
+        client.send(1000)
+        wait_for(lambda: server.accepted, "the backend's connection")
+        warden.tree()
+        warden.popen.kill()
+        warden.popen.wait()
+        assert warden.store.lose(lost) == 1
+        warden.start(ready=False)
+        assert warden.popen.wait(20) == 69
+        assert warden.store.names() == [] and "cannot be taken up" in warden.log_tail()
+        assert client.read_to_end() == End("reset", 0)
+    assert server.wait() == [End("reset", 1000)]
+    wait_for(lambda: not warden.tree(), lambda: f"the end of the tree: {warden.tree()}")
+    wait_for(warden.hooks["hooks"].released, "a release")
+    warden.start()
+
+
+def test_rubbish_is_not_taken_up(kept, backend):
+    warden = kept(backend(peers.collect).address, top={"orphan_timeout": "500ms"})
+    warden.expected_log += [".*"]
+    warden.tree()
+    warden.popen.kill()
+    warden.popen.wait()
+    with open("/dev/null") as null:
+        warden.store.kept["tree/census/0.0x"] = os.dup(null.fileno())
+    warden.start(ready=False)
+    assert warden.popen.wait(20) == 69
+    assert warden.store.names() == []
+    wait_for(lambda: not warden.tree(), lambda: f"the end of the tree: {warden.tree()}")
+    warden.start()
