@@ -131,7 +131,10 @@ void steward_orphan_step(struct steward *s)
 void steward_end_orphaned(struct steward *s, bool asked)
 {
 	const struct reason reason = {.who = asked ? WHO_OPERATOR : WHO_SYSTEM, .how = HOW_SHUTDOWN};
+	uint64_t now_ms = clock_mono_ms();
 
+	if (s->phase == PHASE_STOPPING && s->deadline_ms > now_ms)
+		s->deadline_ms = now_ms;
 	if (s->closing || s->phase >= PHASE_STOPPING)
 		return;
 	if (s->phase == PHASE_STARTING) {
@@ -140,10 +143,10 @@ void steward_end_orphaned(struct steward *s, bool asked)
 	}
 	if (s->phase == PHASE_RECOVERING) {
 		s->stop_due = true;
-		s->deadline_ms = clock_mono_ms();
+		s->deadline_ms = now_ms;
 		s->stop_reason = reason;
 		return;
 	}
 	log_line(LOG_CRIT, "without a supervisor: sessions are ended in order, leases released");
-	steward_stop(s, clock_mono_ms(), &reason);
+	steward_stop(s, now_ms, &reason);
 }

@@ -3,6 +3,7 @@ noinst_LIBRARIES += src/supervisor/libsupervisor.a
 src_supervisor_libsupervisor_a_SOURCES = \
 	src/supervisor/backoff.c src/supervisor/backoff.h \
 	src/supervisor/capacity.c src/supervisor/capacity.h \
+	src/supervisor/end_tree.c src/supervisor/end_tree.h \
 	src/supervisor/estate.c src/supervisor/estate.h \
 	src/supervisor/inherited.c src/supervisor/inherited.h \
 	src/supervisor/lock.c src/supervisor/lock.h \

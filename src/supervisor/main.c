@@ -1,5 +1,6 @@
 /* tcpwarden(8): the supervisor. It starts and watches the other roles, and hands --check and --explain to the steward's program,
  * which alone has the parser. */
+#include "supervisor/end_tree.h"
 #include "supervisor/options.h"
 #include "wire/programs.h"
 #include "supervisor/tree.h"
@@ -64,6 +65,8 @@ int main(int argc, char **argv)
 	case COMMAND_CHECK:
 	case COMMAND_EXPLAIN:
 		return ask_steward(&options);
+	case COMMAND_END_TREE:
+		return end_tree();
 	case COMMAND_RUN:
 		break;
 	}

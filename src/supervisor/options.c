@@ -10,6 +10,7 @@
 const char options_usage[] = "usage: tcpwarden [-c FILE]                        run the service\n"
 			     "       tcpwarden --check [FILE]                   check the config file, change nothing\n"
 			     "       tcpwarden [-c FILE] --explain [SERVICE]    after how long what is given up, on this kernel\n"
+			     "       tcpwarden --end-tree                       for the unit: end what a dead supervisor left\n"
 			     "       tcpwarden --version | --help\n"
 			     "\n"
 			     "  -c, --config FILE   the config file (" DEFAULT_CONFIG ")\n"
@@ -18,11 +19,12 @@ const char options_usage[] = "usage: tcpwarden [-c FILE]                        
 
 int options_parse(struct options *ret, int argc, char **argv, char error[256])
 {
-	enum { CHECK = 256, EXPLAIN, SHOW_VERSION };
+	enum { CHECK = 256, EXPLAIN, END_TREE, SHOW_VERSION };
 	static const struct option known[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check", no_argument, NULL, CHECK},
 		{"explain", no_argument, NULL, EXPLAIN},
+		{"end-tree", no_argument, NULL, END_TREE},
 		{"version", no_argument, NULL, SHOW_VERSION},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -51,6 +53,9 @@ int options_parse(struct options *ret, int argc, char **argv, char error[256])
 		case EXPLAIN:
 			command = COMMAND_EXPLAIN;
 			break;
+		case END_TREE:
+			command = COMMAND_END_TREE;
+			break;
 		case SHOW_VERSION:
 			command = COMMAND_VERSION;
 			break;
@@ -65,7 +70,7 @@ int options_parse(struct options *ret, int argc, char **argv, char error[256])
 			return -EINVAL;
 		}
 		if (o.command != COMMAND_RUN && command != o.command) {
-			snprintf(error, 256, "only one of --check, --explain, --version and --help can be asked for");
+			snprintf(error, 256, "only one of --check, --explain, --end-tree, --version and --help can be asked for");
 			return -EINVAL;
 		}
 		o.command = command;

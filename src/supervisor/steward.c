@@ -166,6 +166,8 @@ static struct estate_name name_of(const struct steward *steward, enum estate_kin
 static void forget_process(struct steward *steward)
 {
 	steward->state = STEWARD_DOWN;
+	for (uint32_t i = 0; i < steward->tree->pair_count; i++)
+		steward->tree->pairs[i].told = 0;
 	succession_note(steward->tree);
 	for (enum estate_kind kind = ESTATE_STEWARD; kind <= ESTATE_STEWARD_PULSE; kind++)
 		estate_withdraw(&steward->tree->estate, name_of(steward, kind));
@@ -191,8 +193,6 @@ static void on_steward_exit(void *owner, struct process *process, int status)
 	was_ready = steward->state == STEWARD_READY;
 	steward->process = NULL;
 	forget_process(steward);
-	for (uint32_t i = 0; i < tree->pair_count; i++)
-		tree->pairs[i].told = 0;
 	if (!tree_is_ending(tree)) {
 		int code = status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 

@@ -12,6 +12,7 @@ EXTRA_DIST += \
 	tests/system/direct_cases.py \
 	tests/system/helper.py \
 	tests/system/hooks.py \
+	tests/system/installed.py \
 	tests/system/killer.py \
 	tests/system/lab.py \
 	tests/system/load.py \
@@ -68,6 +69,7 @@ EXTRA_DIST += \
 	tests/system/test_succession.py \
 	tests/system/test_supervisor.py \
 	tests/system/test_systemd.py \
+	tests/system/test_systemd_death.py \
 	tests/system/test_tick.py \
 	tests/system/test_vanished.py \
 	tests/system/test_waits.py \

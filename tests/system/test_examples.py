@@ -8,7 +8,7 @@ import pytest
 
 import peers
 from settings import config_text
-from test_systemd import BACKEND, CLIENT, DEADLINE, PORT, installed, journal_text  # noqa: F401 (installed is a fixture)
+from installed import BACKEND, CLIENT, DEADLINE, PORT, installed, journal_text  # noqa: F401 (installed is a fixture)
 from waiting import wait_for
 
 EXAMPLES = os.path.join(os.path.dirname(__file__), "..", "..", "conf", "examples")
@@ -162,7 +162,7 @@ def test_unit_per_connection(installed):  # noqa: F811
     clients[0].communicate(b"x", DEADLINE)
     wait_for(lambda: len(units()) == 1, lambda: f"{units()}\n{journal_text(lab)}")
     # Whatever dies, the unit ends with its connection, not later.
-    lab.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", "tcpwarden")
+    lab.run("systemctl", "kill", "--signal=KILL", "--kill-whom=all", "tcpwarden")
     wait_for(lambda: not units(), lambda: f"{units()}\n{journal_text(lab)}", 60)
     clients[1].stdin.close()
     clients[1].wait(DEADLINE)

@@ -125,3 +125,20 @@ def test_rubbish_is_not_taken_up(kept, backend):
     assert warden.store.names() == []
     wait_for(lambda: not warden.tree(), lambda: f"the end of the tree: {warden.tree()}")
     warden.start()
+
+
+def test_steward_that_died_before_it_was_taken_up(kept, backend):
+    """And was reaped, so that its pidfd says nothing but that."""
+    warden = kept(backend(peers.echo).address, top={"workers": 2})
+    warden.expect_deaths("steward")
+    with connect(warden.address) as client:
+        client.send(1000).read(1000)
+        warden.tree()
+        steward = warden.role("steward")
+        for p in (warden.role("supervisor"), steward):
+            p.kill()
+        warden.popen.wait()
+        os.waitpid(steward.pid, 0)
+        warden.start(ready=False)
+        warden.wait_ready()
+        client.send(1000).read(1000)
