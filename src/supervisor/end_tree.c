@@ -97,7 +97,8 @@ int end_tree(void)
 		now_ms = clock_mono_ms();
 		if (!told)
 			say(LOG_NOTICE, "the supervisor is dead, and the service is stopped: the rest of the tree is ended");
-		/* A steward ends all in order. Without one, holders end their relays, and the next start releases what was held. */
+		/* A steward ends all in order. Without one, holders end their relays, and the next start releases what was held.
+		 */
 		if (!each(cgroup, TITLE "steward", told ? 0 : SIGTERM))
 			each(cgroup, TITLE "holder", SIGTERM);
 		told = true;

@@ -5,6 +5,8 @@ src_supervisor_libsupervisor_a_SOURCES = \
 	src/supervisor/capacity.c src/supervisor/capacity.h \
 	src/supervisor/end_tree.c src/supervisor/end_tree.h \
 	src/supervisor/estate.c src/supervisor/estate.h \
+	src/supervisor/heart.c src/supervisor/heart.h \
+	src/supervisor/incarnation.c src/supervisor/incarnation.h \
 	src/supervisor/inherited.c src/supervisor/inherited.h \
 	src/supervisor/lock.c src/supervisor/lock.h \
 	src/supervisor/member.c src/supervisor/member.h \
@@ -14,7 +16,7 @@ src_supervisor_libsupervisor_a_SOURCES = \
 	src/supervisor/privilege.c src/supervisor/privilege.h \
 	src/supervisor/process.c src/supervisor/process.h \
 	src/supervisor/settings.c src/supervisor/settings.h \
-	src/supervisor/steward.c src/supervisor/steward.h \
+	src/supervisor/steward.c src/supervisor/steward.h src/supervisor/steward_say.c \
 	src/supervisor/stop.c \
 	src/supervisor/store.c src/supervisor/store.h \
 	src/supervisor/succession.c src/supervisor/succession.h \

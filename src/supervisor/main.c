@@ -2,8 +2,8 @@
  * which alone has the parser. */
 #include "supervisor/end_tree.h"
 #include "supervisor/options.h"
-#include "wire/programs.h"
 #include "supervisor/tree.h"
+#include "wire/programs.h"
 #include "wire/say.h"
 
 #include <errno.h>

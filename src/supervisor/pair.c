@@ -1,35 +1,25 @@
 #include "supervisor/pair.h"
 
 #include "base/clock.h"
-#include "supervisor/capacity.h"
+#include "supervisor/incarnation.h"
 #include "supervisor/member.h"
 #include "supervisor/succession.h"
 #include "supervisor/tree.h"
 #include "supervisor/watch.h"
-#include "wire/liveness.h"
 #include "wire/message.h"
 #include "wire/say.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
 	ADOPTION_MS = 10000, /* a relay that is not ready may take this long, whatever hang_after says */
 };
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
 
 static struct ledger_header *header_of(const struct pair *pair)
 {
@@ -39,87 +29,6 @@ static struct ledger_header *header_of(const struct pair *pair)
 static bool is_ready(const struct pair *pair)
 {
 	return header_of(pair) && atomic_load_explicit(&header_of(pair)->ready, memory_order_relaxed);
-}
-
-static struct ledger_trial trial(void)
-{
-	struct ledger_trial trial = {.no_rto_max = liveness_no_rto_max()};
-#ifdef KILL_POINTS
-	const char *kill_one_in = getenv("TCPWARDEN_KILL_ONE_IN");
-
-	trial.kill_one_in = kill_one_in ? (uint32_t)strtoul(kill_one_in, NULL, 10) : 0;
-#endif
-	return trial;
-}
-
-static struct estate_name name_of(const struct pair *pair, enum estate_kind kind)
-{
-	return (struct estate_name){kind, pair->index, pair->incarnation};
-}
-
-static void leave(struct pair *pair, enum estate_kind kind, int fd)
-{
-	estate_leave(&pair->tree->estate, name_of(pair, kind), fd);
-}
-
-static void withdraw(struct pair *pair, enum estate_kind kind)
-{
-	estate_withdraw(&pair->tree->estate, name_of(pair, kind));
-}
-
-/* What a table of descriptors lives with: its ledger and its channel to the steward. */
-static void drop_incarnation(struct pair *pair)
-{
-	pair->started = false;
-	succession_note(pair->tree);
-	for (enum estate_kind kind = ESTATE_LEDGER; kind <= ESTATE_RELAY_END; kind++)
-		withdraw(pair, kind);
-	watch_close(pair->channel);
-	pair->channel = NULL;
-	close_fd(&pair->steward_channel[0]);
-	close_fd(&pair->steward_channel[1]);
-	close_fd(&pair->ledger_fd);
-	close_fd(&pair->ledger_reader_fd);
-	if (pair->ledger.header)
-		ledger_unmap(&pair->ledger);
-	memset(&pair->ledger, 0, sizeof pair->ledger);
-	pair->table_gone = false;
-	pair->unknown_since_ns = 0;
-}
-
-static int map_ledger(struct pair *pair)
-{
-	char path[64];
-	int r;
-
-	snprintf(path, sizeof path, "/proc/self/fd/%d", pair->ledger_fd);
-	pair->ledger_reader_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (pair->ledger_reader_fd < 0)
-		return -errno;
-	r = ledger_map(&pair->ledger, pair->ledger_reader_fd, false);
-	if (r < 0)
-		memset(&pair->ledger, 0, sizeof pair->ledger);
-	return r;
-}
-
-static int make_incarnation(struct pair *pair)
-{
-	int r;
-
-	pair->incarnation++;
-	pair->ledger_fd =
-		ledger_create(pair->tree->id, pair->index, pair->incarnation, capacity_slots(capacity_limit()), trial());
-	if (pair->ledger_fd < 0)
-		return pair->ledger_fd;
-	leave(pair, ESTATE_LEDGER, pair->ledger_fd);
-	r = map_ledger(pair);
-	if (r == 0)
-		r = message_channel(pair->steward_channel);
-	if (r < 0)
-		return r;
-	leave(pair, ESTATE_STEWARD_END, pair->steward_channel[0]);
-	leave(pair, ESTATE_RELAY_END, pair->steward_channel[1]);
-	return 0;
 }
 
 static void on_retry(uv_timer_t *timer)
@@ -146,14 +55,14 @@ static void lose(struct pair *pair)
 	if (!tree_is_ending(pair->tree))
 		say(LOG_ERR, "holder and relay %" PRIu32 " have died, and their sessions with them; they are started again",
 			pair->index);
-	drop_incarnation(pair);
+	incarnation_drop(pair);
 	if (!tree_is_ending(pair->tree)) {
 		/* At once, so that the steward, which waits for the ledgers of all pairs, has one even while this pair cannot
 		 * start. */
-		r = make_incarnation(pair);
+		r = incarnation_make(pair);
 		if (r < 0) {
 			say(LOG_ERR, "no ledger for relay %" PRIu32 ": %s", pair->index, strerror(-r));
-			drop_incarnation(pair);
+			incarnation_drop(pair);
 		}
 		try_again(pair, was_ready);
 		steward_say(&pair->tree->steward);
@@ -222,7 +131,7 @@ static int start_holder(struct pair *pair)
 		close(channel[1]);
 		return -ENOMEM;
 	}
-	leave(pair, ESTATE_CHANNEL, channel[0]);
+	estate_leave(&tree->estate, incarnation_name(pair, ESTATE_CHANNEL), channel[0]);
 	pair->started = true;
 	snprintf(name, sizeof name, "tcpwarden: holder %" PRIu32, pair->index);
 	r = member_spawn(pair, &(struct spawn){
@@ -239,7 +148,7 @@ static int start_holder(struct pair *pair)
 	if (r < 0) {
 		pair->started = false;
 		succession_note(tree);
-		withdraw(pair, ESTATE_CHANNEL);
+		estate_withdraw(&tree->estate, incarnation_name(pair, ESTATE_CHANNEL));
 		watch_close(pair->channel);
 		pair->channel = NULL;
 	}
@@ -253,9 +162,9 @@ void pair_start(struct pair *pair)
 	if (pair->channel || tree_is_ending(pair->tree))
 		return;
 	if (pair->ledger_fd < 0)
-		r = make_incarnation(pair);
+		r = incarnation_make(pair);
 	if (r < 0) {
-		drop_incarnation(pair);
+		incarnation_drop(pair);
 	} else {
 		r = start_holder(pair);
 		steward_say(&pair->tree->steward);
@@ -375,38 +284,12 @@ void pair_introduce_tree(struct pair *pair)
 		message_send(watch_fd(pair->channel), MESSAGE_SUPERVISOR, NULL, &pair->tree->self_fd);
 }
 
-static bool is_channel(int fd)
-{
-	int type = 0;
-	socklen_t length = sizeof type;
-
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_SEQPACKET;
-}
-
 int pair_take_up(struct pair *pair)
 {
-	struct estate *estate = &pair->tree->estate;
-	int channel, r;
+	int channel, r = incarnation_take_up(pair, &channel);
 
-	pair->incarnation = estate->numbers->pairs[pair->index].incarnation;
-	pair->told = estate->numbers->pairs[pair->index].told;
-	if (!estate->numbers->pairs[pair->index].started)
-		return 0; /* what is there of it was never used */
-	pair->started = true;
-	pair->ledger_fd = estate_take(estate, name_of(pair, ESTATE_LEDGER));
-	channel = estate_take(estate, name_of(pair, ESTATE_CHANNEL));
-	pair->steward_channel[0] = estate_take(estate, name_of(pair, ESTATE_STEWARD_END));
-	pair->steward_channel[1] = estate_take(estate, name_of(pair, ESTATE_RELAY_END));
-	if (pair->ledger_fd < 0 || channel < 0 || pair->steward_channel[0] < 0 || pair->steward_channel[1] < 0)
-		return -ENOENT;
-	if (!is_channel(channel) || !is_channel(pair->steward_channel[0]) || !is_channel(pair->steward_channel[1]))
-		return -ENOTSOCK;
-	r = map_ledger(pair);
-	if (r < 0)
+	if (r < 0 || !pair->started)
 		return r;
-	if (header_of(pair)->tree != pair->tree->id || header_of(pair)->relay != pair->index ||
-		header_of(pair)->incarnation != pair->incarnation)
-		return -EINVAL;
 	pair->channel = watch_new(&pair->tree->loop, channel, UV_READABLE, on_channel, pair);
 	if (!pair->channel)
 		return -errno;
@@ -430,7 +313,7 @@ int pair_init(struct pair *pair, struct tree *tree, uint32_t index)
 void pair_fini(struct pair *pair)
 {
 	members_forget(pair);
-	drop_incarnation(pair);
+	incarnation_drop(pair);
 	if (!uv_is_closing((uv_handle_t *)&pair->retry))
 		uv_close((uv_handle_t *)&pair->retry, NULL);
 }

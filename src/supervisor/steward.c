@@ -6,12 +6,10 @@
 #include "supervisor/tree.h"
 #include "supervisor/watch.h"
 #include "wire/say.h"
-#include "wire/shared.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -173,12 +171,7 @@ static void forget_process(struct steward *steward)
 		estate_withdraw(&steward->tree->estate, name_of(steward, kind));
 	watch_close(steward->channel);
 	steward->channel = NULL;
-	if (steward->pulse)
-		munmap(steward->pulse, sizeof *steward->pulse);
-	steward->pulse = NULL;
-	if (steward->pulse_fd >= 0)
-		close(steward->pulse_fd);
-	steward->pulse_fd = -1;
+	heart_fini(&steward->heart);
 	memset(&steward->told, 0, sizeof steward->told);
 }
 
@@ -204,28 +197,6 @@ static void on_steward_exit(void *owner, struct process *process, int status)
 	}
 }
 
-static int map_pulse(struct steward *steward)
-{
-	size_t size;
-	void *at;
-	int r = shared_map(steward->pulse_fd, true, false, sizeof *steward->pulse, &at, &size);
-
-	if (r == 0)
-		steward->pulse = at;
-	return r;
-}
-
-static int make_pulse(struct steward *steward)
-{
-	int fd = shared_create("tcpwarden-pulse", sizeof *steward->pulse), r;
-
-	if (fd < 0)
-		return fd;
-	steward->pulse_fd = fd;
-	r = shared_seal(fd, false);
-	return r < 0 ? r : map_pulse(steward);
-}
-
 void steward_start(struct steward *steward)
 {
 	struct tree *tree = steward->tree;
@@ -237,7 +208,7 @@ void steward_start(struct steward *steward)
 	r = message_channel(channel);
 	if (r < 0)
 		goto fail;
-	r = make_pulse(steward);
+	r = heart_make(&steward->heart);
 	if (r < 0) {
 		close(channel[0]);
 		goto fail;
@@ -251,7 +222,7 @@ void steward_start(struct steward *steward)
 		&(struct spawn){
 			.path = tree->steward_path,
 			.argv = argv,
-			.fds = {channel[1], tree->self_fd, -1, steward->pulse_fd},
+			.fds = {channel[1], tree->self_fd, -1, steward->heart.fd},
 			.fd_count = 4,
 			.nofile = DESCRIPTORS,
 			.role = ROLE_STEWARD,
@@ -266,7 +237,7 @@ void steward_start(struct steward *steward)
 	steward->starts++;
 	estate_leave(&tree->estate, name_of(steward, ESTATE_STEWARD), process_fd(steward->process));
 	estate_leave(&tree->estate, name_of(steward, ESTATE_STEWARD_CHANNEL), channel[0]);
-	estate_leave(&tree->estate, name_of(steward, ESTATE_STEWARD_PULSE), steward->pulse_fd);
+	estate_leave(&tree->estate, name_of(steward, ESTATE_STEWARD_PULSE), steward->heart.fd);
 	succession_note(tree);
 	process_go(steward->process);
 	steward->state = STEWARD_STARTING;
@@ -287,8 +258,9 @@ static bool goes_on(struct steward *steward, int channel)
 {
 	struct tree *tree = steward->tree;
 
-	steward->pulse_fd = estate_take(&tree->estate, name_of(steward, ESTATE_STEWARD_PULSE));
-	return tree->estate.numbers->steward_ready && steward->pulse_fd >= 0 && map_pulse(steward) == 0 &&
+	int pulse_fd = estate_take(&tree->estate, name_of(steward, ESTATE_STEWARD_PULSE));
+
+	return heart_take(&steward->heart, pulse_fd) == 0 && tree->estate.numbers->steward_ready &&
 	       message_send(channel, MESSAGE_SUPERVISOR, NULL, &tree->self_fd) == 0;
 }
 
@@ -331,96 +303,13 @@ int steward_take_up(struct steward *steward)
 	return 0;
 }
 
-/* The next thing that it does not know. 1: said; 0: it knows all that it can be told now; -errno: does not fit now. */
-static int say_next(struct steward *steward)
-{
-	struct tree *tree = steward->tree;
-	int fd = watch_fd(steward->channel), r;
-
-	if (tree->accepted && !steward->told.resume && steward->state == STEWARD_STARTING) {
-		struct message_generation generation = {tree->accepted};
-
-		r = message_send(fd, MESSAGE_RESUME, &generation, tree->accepted_fds);
-		steward->told.resume = r == 0;
-		return r < 0 ? r : 1;
-	}
-	if (steward->state < STEWARD_BEGUN)
-		return 0;
-	if (steward->told.inherited < tree->inherited.count) {
-		int i = steward->told.inherited;
-
-		r = message_send(fd, MESSAGE_INHERITED, &tree->inherited.sockets[i].name, &tree->inherited.sockets[i].fd);
-		steward->told.inherited += r == 0;
-		return r < 0 ? r : 1;
-	}
-	if (!steward->told.begin) {
-		struct message_begin begin = {
-			.tree = tree->id,
-			.workers = tree->pair_count,
-			.first = steward->starts == 1,
-			.separated = tree->privilege.separated,
-			.steward_starts = steward->starts,
-		};
-
-		r = message_send(fd, MESSAGE_BEGIN, &begin, &tree->census_fd);
-		steward->told.begin = r == 0;
-		return r < 0 ? r : 1;
-	}
-	for (uint32_t i = 0; i < tree->pair_count; i++) {
-		struct pair *pair = &tree->pairs[i];
-
-		if (pair->told && pair->told != pair->incarnation) {
-			struct message_pair lost = {i, pair->told};
-
-			r = message_send(fd, MESSAGE_PAIR_LOST, &lost, NULL);
-			pair->told = r < 0 ? pair->told : 0;
-			return r < 0 ? r : 1;
-		}
-		if (!pair->told && pair->ledger_fd >= 0) {
-			struct message_pair here = {i, pair->incarnation};
-			int fds[2] = {pair->ledger_reader_fd, pair->steward_channel[0]};
-
-			r = message_send(fd, MESSAGE_PAIR, &here, fds);
-			pair->told = r < 0 ? 0 : pair->incarnation;
-			return r < 0 ? r : 1;
-		}
-	}
-	if (tree->stop_wanted && !steward->told.stop) {
-		struct message_deadline deadline = {tree->stop_deadline_ms};
-
-		r = message_send(fd, MESSAGE_STOP, &deadline, NULL);
-		steward->told.stop = r == 0;
-		return r < 0 ? r : 1;
-	}
-	if (tree->reload_wanted && !steward->told.reload && steward->state == STEWARD_READY) {
-		r = message_send(fd, MESSAGE_RELOAD, NULL, NULL);
-		steward->told.reload = r == 0;
-		return r < 0 ? r : 1;
-	}
-	return 0;
-}
-
-void steward_say(struct steward *steward)
-{
-	int r;
-
-	if (!steward->channel || !steward->process || steward->killed)
-		return;
-	do
-		r = say_next(steward);
-	while (r > 0);
-	succession_note(steward->tree);
-	/* Full: when it has read. Too many descriptors under way (ETOOMANYREFS) ends when others read: the tick tries again. */
-	watch_events(steward->channel, r == -EAGAIN || r == -ENOBUFS ? UV_READABLE | UV_WRITABLE : UV_READABLE);
-}
-
 void steward_check(struct steward *steward, uint64_t now_ns, uint64_t grace_ns)
 {
 	uint64_t seen_ns, allowed_ms = steward->tree->prepared ? steward->tree->settings.hang_after_ms : HANG_AFTER_MS;
 
-	if (!steward->process || !steward->pulse || steward->killed)
+	if (!steward->process || !steward->heart.pulse || steward->killed)
 		return;
-	seen_ns = atomic_load_explicit(&steward->pulse->beat_ns, memory_order_relaxed);
+	seen_ns = atomic_load_explicit(&steward->heart.pulse->beat_ns, memory_order_relaxed);
 	if (seen_ns > now_ns)
 		seen_ns = now_ns;
 	if (seen_ns < steward->since_ns)
@@ -449,7 +338,7 @@ int steward_init(struct steward *steward, struct tree *tree)
 {
 	memset(steward, 0, sizeof *steward);
 	steward->tree = tree;
-	steward->pulse_fd = -1;
+	heart_init(&steward->heart);
 	steward->retry.data = steward;
 	return uv_timer_init(&tree->loop, &steward->retry);
 }

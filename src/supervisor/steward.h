@@ -9,7 +9,7 @@
 #ifndef SUPERVISOR_STEWARD_H
 #define SUPERVISOR_STEWARD_H
 #include "supervisor/backoff.h"
-#include "wire/inherit.h"
+#include "supervisor/heart.h"
 #include "wire/message.h"
 
 #include <stdbool.h>
@@ -27,8 +27,7 @@ struct steward {
 	enum steward_state state;
 	struct process *process; /* NULL: none lives */
 	struct watch *channel;   /* our end; a new pair for each process */
-	struct pulse *pulse;     /* NULL: none */
-	int pulse_fd;
+	struct heart heart;
 	struct backoff backoff;
 	uv_timer_t retry;
 	uint32_t starts;
@@ -49,7 +48,7 @@ int steward_take_up(struct steward *steward);
 /* Never fails: what does not work is tried again. */
 void steward_start(struct steward *steward);
 
-/* Says what is to be said, as far as it can be now. */
+/* Says what is to be said, as far as it can be now (steward_say.c). */
 void steward_say(struct steward *steward);
 
 /* A few times a second: kills it if its loop hangs. `grace_ns`: silence before that does not count. */
