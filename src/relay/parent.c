@@ -53,7 +53,8 @@ static void take(struct relay *relay, int pidfd)
 	/* Out of the loop before its number becomes another file: others have the old one open, too. */
 	uv_poll_stop(&parent->death);
 	if (dup2(pidfd, INHERIT_PARENT) >= 0) {
-		parent->orphan_ms = 0;
+		if (!parent->ended) /* too late: what is drained is ended, and the pair begins anew */
+			parent->orphan_ms = 0;
 		uv_poll_start(&parent->death, UV_READABLE, on_supervisor_death);
 	}
 	introduce(relay, holder);

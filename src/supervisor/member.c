@@ -92,7 +92,7 @@ int member_spawn(struct pair *pair, const struct spawn *spawn)
 	member_list(member, process);
 	leave(member);
 	succession_note(pair->tree);
-	process_go(process);
+	tree_let_run(pair->tree);
 	return 0;
 }
 
@@ -165,7 +165,8 @@ void member_take_up(struct pair *pair)
 	take_up(pair, ESTATE_RELAY, MEMBER_RELAY);
 }
 
-/* What the ledger names is a claim: only a child of ours that runs as a relay is believed (orphans of the tree come to us). */
+/* What the ledger names is a claim: only a child of ours that runs as a relay is believed (orphans of the tree come to us), and
+ * where we took the tree up, one of the unit. At worst that is another pair's, which gets over it. */
 void member_end_unknown(struct pair *pair)
 {
 	pid_t pid = pair->ledger.header ? atomic_load_explicit(&pair->ledger.header->owner, memory_order_relaxed) : 0;
@@ -178,7 +179,7 @@ void member_end_unknown(struct pair *pair)
 		return;
 	}
 	process = process_adopt(&pair->tree->loop, pidfd, pid, pair->tree->privilege.relay_uid, on_member_exit, member);
-	if (!process || !process_is_child(process)) {
+	if (!process || !(process_is_child(process) || (pair->tree->taken_up && process_is_of_our_cgroup(process)))) {
 		process_forget(process);
 		free(member);
 		return;

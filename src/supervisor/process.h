@@ -28,12 +28,12 @@ struct spawn {
 	const struct privilege *privilege;
 };
 
-/* fork and exec, in a session of its own; it waits for process_go, so that whoever runs is known to a successor. NULL with errno
+/* fork and exec, in a session of its own; it waits for process_go_all, so that whoever runs is known to a successor. NULL with errno
  * set. */
 struct process *process_spawn(uv_loop_t *loop, const struct spawn *spawn, process_callback on_exit, void *owner);
 
-/* Lets it run. If we die before this, it never does. */
-void process_go(struct process *process);
+/* Lets all run that wait. If we die before this, they never do. */
+void process_go_all(void);
 
 /* A process that someone says is his: takes the pidfd, and believes no word of it: it must be a pidfd of `pid`, and the process
  * must run as `uid`. NULL with errno set (EPERM: it is another's; ESRCH: it has ended; EACCES: /proc does not show it). */
@@ -44,6 +44,9 @@ long process_pid_of(int pidfd);
 
 /* Its parent is this process. */
 bool process_is_child(const struct process *process);
+
+/* It runs in our cgroup: that of the unit, where systemd started us. */
+bool process_is_of_our_cgroup(const struct process *process);
 
 pid_t process_pid(const struct process *process);
 int process_fd(const struct process *process); /* its pidfd, ours */

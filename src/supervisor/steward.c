@@ -239,7 +239,7 @@ void steward_start(struct steward *steward)
 	estate_leave(&tree->estate, name_of(steward, ESTATE_STEWARD_CHANNEL), channel[0]);
 	estate_leave(&tree->estate, name_of(steward, ESTATE_STEWARD_PULSE), steward->heart.fd);
 	succession_note(tree);
-	process_go(steward->process);
+	tree_let_run(tree);
 	steward->state = STEWARD_STARTING;
 	steward->since_ns = clock_mono_ns();
 	steward->killed = false;

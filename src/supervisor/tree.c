@@ -25,7 +25,8 @@
 
 enum {
 	TICK_MS = 250,
-	STORE_MS = 5,       /* between tries to tell systemd what it did not take at once */
+	STORE_MS = 5, /* between tries to tell systemd what it did not take at once */
+	STORE_MOST_MS = 5000,
 	FLUSH_MS = 2000,    /* in which it must be told at the end */
 	LATE_MS = 1000,     /* a tick later than this: we, and likely all others, were not run */
 	DESCRIPTORS = 4096, /* a few descriptors for each pair */
@@ -137,12 +138,22 @@ void tree_on_accepted(struct tree *tree, struct message *accepted)
 	tree->accepted = generation;
 }
 
+void tree_let_run(struct tree *tree)
+{
+	uint64_t now_ms = clock_mono_ms();
+
+	if (store_push(&tree->estate.store)) {
+		tree->stored_ms = now_ms;
+		uv_timer_stop(&tree->store);
+	} else if (now_ms - tree->stored_ms < STORE_MOST_MS) {
+		return;
+	}
+	process_go_all();
+}
+
 static void on_store(uv_timer_t *timer)
 {
-	struct tree *tree = timer->data;
-
-	if (store_push(&tree->estate.store))
-		uv_timer_stop(timer);
+	tree_let_run(timer->data);
 }
 
 static void notify_ready(struct tree *tree)
@@ -286,6 +297,7 @@ static int start(struct tree *tree, char error[512])
 	uv_timer_init(&tree->loop, &tree->store);
 	tree->tick.data = tree->store.data = tree;
 	tree->last_tick_ns = tree->grace_ns = clock_mono_ns();
+	tree->stored_ms = clock_mono_ms();
 	uv_timer_start(&tree->tick, on_tick, TICK_MS, TICK_MS);
 	steward_init(&tree->steward, tree);
 	return 0;
@@ -350,6 +362,8 @@ int tree_run(struct tree *tree, const char *config_path)
 			tree_close(tree);
 		else if (tree->estate.store.count && !uv_is_active((uv_handle_t *)&tree->store))
 			uv_timer_start(&tree->store, on_store, STORE_MS, STORE_MS);
+		else if (!tree->estate.store.count)
+			tree->stored_ms = clock_mono_ms();
 	} while (uv_run(&tree->loop, UV_RUN_ONCE));
 	r = uv_loop_close(&tree->loop);
 	if (r < 0)

@@ -42,6 +42,7 @@ struct tree {
 	uv_loop_t loop;
 	uv_signal_t sigterm, sigint, sighup, sigchld;
 	uv_timer_t tick, store; /* store: soon again, while systemd does not take what is to be left */
+	uint64_t stored_ms;     /* when it had all of it last */
 	uint64_t last_tick_ns, grace_ns;
 
 	struct message_settings settings;
@@ -78,6 +79,9 @@ void tree_on_reloaded(struct tree *tree, const struct message_outcome *outcome);
 void tree_on_status(struct tree *tree, const struct message_outcome *outcome);
 void tree_on_stopped(struct tree *tree); /* stop.c */
 void tree_on_replace(struct tree *tree, const struct message_pair *which);
+
+/* Roles that were started run once systemd has what a successor needs to know of them; or if it takes nothing for too long. */
+void tree_let_run(struct tree *tree);
 
 /* A role cannot be started. While nothing was ever served the tree gives up after some tries (at once with an exit status that
  * says why); later it never does. False: it gave up. */

@@ -19,6 +19,7 @@ class Store:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(path)
         os.chmod(path, 0o777)
+        self._synced = threading.Event()
         self._stop = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -47,19 +48,29 @@ class Store:
         elif "FDSTOREREMOVE=1" in lines:
             if name in self.kept:
                 os.close(self.kept.pop(name))
+        elif lines == ["SYNC"]:
+            self._synced.set()
         else:
             self.said.extend(lines)
 
-    def names(self):
-        with self._lock:
-            return list(self.kept)
+    def _say(self, text):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.sendto(text, self.path)
 
     def passed(self):
+        """What is kept once all that was said so far has been heard, as systemd hears it before it sees a death."""
+        self._synced.clear()
+        self._say(b"SYNC")
+        self._synced.wait()
         with self._lock:
             return dict(self.kept)
 
+    def names(self):
+        return list(self.passed())
+
     def lose(self, word):
         """What of that kind is kept is forgotten. How many that were."""
+        self.passed()
         with self._lock:
             lost = [name for name in self.kept if name.startswith(f"tree/{word}/")]
             for name in lost:
@@ -68,7 +79,7 @@ class Store:
 
     def close(self):
         self._stop = True
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"", self.path)
+        self._say(b"STOP")
         self._thread.join()
         self._socket.close()
         for fd in self.kept.values():

@@ -1,4 +1,5 @@
 """The supervisor is killed: the tree ends in order after orphan_timeout, and no second one gets between."""
+import signal
 import subprocess
 
 import pytest
@@ -19,21 +20,44 @@ def test_tree_ends_in_order(through, backend):
         warden.tree()
         warden.popen.kill()
         warden.popen.wait()
-        # Within orphan_timeout the session lives, and the lock with it.
+        # Within orphan_timeout the session lives, and the lock with it, and others are served.
         client.send(1000)
+        with connect(warden.address) as other:
+            other.send(1000).finish()
+            assert other.read_to_end() == End("eof", 0)
         second = subprocess.run([warden.program("supervisor", "tcpwarden"), "--config", warden.config_path], capture_output=True,
                                 text=True, timeout=10, env={"TCPWARDEN_LIBEXECDIR":
                                                             f"{warden.program('steward')}:{warden.program('relay')}"})
         assert second.returncode == 69 and warden.state in second.stderr, second.stderr
         assert client.read_to_end() == End("reset", 0)
-    assert server.wait() == [End("reset", 2000)]
-    (released,) = wait_for(warden.hooks["hooks"].released, "a release")
-    assert released.reason == "system.shutdown" or released.reason == "operator.shutdown"
+    assert sorted(server.wait(2)) == [End("eof", 1000), End("reset", 2000)]
+    wait_for(lambda: len(warden.hooks["hooks"].released()) == 2, "both releases")
+    assert sorted(run.reason for run in warden.hooks["hooks"].released())[1] == "system.shutdown"
     wait_for(lambda: not warden.tree(), lambda: f"the end of the tree: {warden.tree()}")
     warden.start()
     with connect(warden.address) as client:
         client.send(1)
-        wait_for(lambda: server.accepted == 2, "the backend's connection")
+        wait_for(lambda: server.accepted == 3, "the backend's connection")
+
+
+def test_sigterm_to_an_orphaned_steward_ends_it_now(through, backend):
+    server = backend(peers.collect)
+    warden = through(server.address, hooked=True, top={"orphan_timeout": "1h"})
+    warden.expected_log += [".*"]
+    with connect(warden.address) as client:
+        client.send(1000)
+        wait_for(lambda: server.accepted, "the backend's connection")
+        steward = warden.role("steward")
+        warden.tree()
+        warden.popen.kill()
+        warden.popen.wait()
+        client.send(1000)
+        steward.kill(signal.SIGTERM)
+        assert client.read_to_end() == End("reset", 0)
+    assert server.wait() == [End("reset", 2000)]
+    wait_for(lambda: not warden.tree(), lambda: f"the end of the tree: {warden.tree()}")
+    assert [run.reason for run in warden.hooks["hooks"].released()] == ["operator.shutdown"]
+    warden.ended = True
 
 
 def test_client_that_waits_for_its_lease_is_reset(through, backend):

@@ -1,10 +1,13 @@
 """The supervisor is killed where someone keeps its descriptors: its successor takes the tree up, and nobody notices."""
 import os
+import random
 import signal
+import time
 
 import pytest
 
 import peers
+from conftest import FULL
 from peers import End, connect
 from store import Store
 from waiting import wait_for
@@ -52,8 +55,8 @@ def test_nobody_notices(kept, load):
     warden = kept(server.address, hooked=True, top={"workers": 2, "hang_after": "2s"})
     warden.expected_log += ["hang_after"]
     steward = warden.role("steward")
-    held = load.client(warden.address, connections=40, parallel=40, kinds="fin,ask", up=400_000, down=400_000, pace=5, deadline=60)
-    come = load.client(warden.address, connections=1000, parallel=5, kinds="fin,ask,late", up="0:20000", down="0:20000", deadline=60)
+    held = load.client(warden.address, connections=40, parallel=40, kinds="fin,ask", up=300_000, down=300_000, pace=5, deadline=60)
+    come = load.client(warden.address, connections=600, parallel=5, kinds="fin,ask,late", up="0:20000", down="0:20000", deadline=60)
     wait_for(lambda: server.progress()["opened"] > 100, "connections")
     for _ in range(3):
         opened = server.progress()["opened"]
@@ -142,3 +145,28 @@ def test_steward_that_died_before_it_was_taken_up(kept, backend):
         warden.start(ready=False)
         warden.wait_ready()
         client.send(1000).read(1000)
+
+
+def test_killed_at_any_moment(kept, load):
+    """Also while it takes up what another one left, and while roles that died are being started again."""
+    rounds = 100 if FULL else 24
+    moments = random.Random(1)
+    warden = kept(load.backend().address, hooked=True, top={"workers": 2})
+    warden.expect_deaths("steward", "relay")
+    warden.expected_log += ["acquire", "hook", "release", "supervisor is dead", "relay"]
+    held = load.client(warden.address, connections=40, parallel=40, kinds="fin,ask", up=10_000 * rounds, down=10_000 * rounds, pace=5, deadline=90)
+    come = load.client(warden.address, connections=25 * rounds, parallel=4, kinds="fin,ask,late", up="0:20000", down="0:20000", deadline=90)
+    for n in range(rounds):
+        if n % 4 == 0:
+            (warden.role("steward") or warden.role("supervisor")).kill()
+        elif n % 4 == 2 and (pid := warden.relay_pid(n // 4 % 2)):
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(moments.uniform(0, 0.12))  # the moment is what is tested
+        warden.tree()
+        warden.popen.kill()
+        warden.popen.wait()
+        assert "cannot be taken up" not in warden.log_tail(20)
+        warden.start(ready=False)
+    warden.wait_ready()
+    held.wait()
+    come.wait()

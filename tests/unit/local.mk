@@ -107,6 +107,11 @@ tests_unit_test_capacity_SOURCES = tests/unit/test_capacity.c
 tests_unit_test_capacity_CFLAGS = $(unit_supervisor_cflags)
 tests_unit_test_capacity_LDADD = $(unit_supervisor_libs)
 
+check_PROGRAMS += tests/unit/test_estate
+tests_unit_test_estate_SOURCES = tests/unit/test_estate.c
+tests_unit_test_estate_CFLAGS = $(unit_supervisor_cflags)
+tests_unit_test_estate_LDADD = $(unit_supervisor_libs)
+
 check_PROGRAMS += tests/unit/test_lock
 tests_unit_test_lock_SOURCES = tests/unit/test_lock.c
 tests_unit_test_lock_CFLAGS = $(unit_supervisor_cflags)
