@@ -50,7 +50,7 @@ static void withdraw(struct pair *pair, enum estate_kind kind)
 
 void incarnation_drop(struct pair *pair)
 {
-	pair->started = false;
+	pair->started = pair->introduction_owed = false;
 	succession_note(pair->tree);
 	for (enum estate_kind kind = ESTATE_LEDGER; kind <= ESTATE_RELAY_END; kind++)
 		withdraw(pair, kind);

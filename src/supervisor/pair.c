@@ -201,6 +201,8 @@ void pair_check(struct pair *pair, uint64_t now_ns, uint64_t grace_ns)
 	struct member *relay = member_newest_relay(pair);
 	uint64_t seen_ns, allowed_ms = pair->tree->settings.hang_after_ms;
 
+	if (pair->introduction_owed)
+		pair_introduce_tree(pair);
 	if (is_ready(pair))
 		backoff_ready(&pair->backoff);
 	else if (allowed_ms < ADOPTION_MS)
@@ -281,7 +283,8 @@ bool pair_gone(const struct pair *pair)
 void pair_introduce_tree(struct pair *pair)
 {
 	if (pair->channel && pair->tree->taken_up)
-		message_send(watch_fd(pair->channel), MESSAGE_SUPERVISOR, NULL, &pair->tree->self_fd);
+		pair->introduction_owed =
+			message_send(watch_fd(pair->channel), MESSAGE_SUPERVISOR, NULL, &pair->tree->self_fd) < 0;
 }
 
 int pair_take_up(struct pair *pair)

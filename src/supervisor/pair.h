@@ -27,6 +27,7 @@ struct pair {
 	int steward_channel[2];      /* [0] the steward's end, [1] the holder's: we keep both, so that no death closes it */
 	struct member *members;      /* processes known to live, newest first */
 	bool started;                /* a holder was started on this incarnation */
+	bool introduction_owed;      /* its relay could not be told yet who the supervisor is now */
 	bool table_gone;             /* end of file on the channel */
 	uint64_t unknown_since_ns;   /* 0, or since when someone holds the table and no member is known */
 	uint64_t woken_ns;           /* when its holder was last told to go on, 0: never */
