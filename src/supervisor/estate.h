@@ -34,7 +34,7 @@ enum estate_kind {
 #define E(NAME, word, is) ESTATE_##NAME,
 	ESTATE(E)
 #undef E
-		ESTATE_KINDS
+	ESTATE_KINDS
 };
 
 struct estate_name {

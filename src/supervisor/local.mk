@@ -14,6 +14,7 @@ src_supervisor_libsupervisor_a_SOURCES = \
 	src/supervisor/options.c src/supervisor/options.h \
 	src/supervisor/pair.c src/supervisor/pair.h \
 	src/supervisor/privilege.c src/supervisor/privilege.h \
+	src/supervisor/proc.c src/supervisor/proc.h \
 	src/supervisor/process.c src/supervisor/process.h \
 	src/supervisor/settings.c src/supervisor/settings.h \
 	src/supervisor/steward.c src/supervisor/steward.h src/supervisor/steward_say.c \

@@ -1,5 +1,7 @@
 #include "supervisor/lock.h"
 
+#include "supervisor/proc.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -16,20 +18,11 @@ enum { ERROR_SIZE = 512 };
 /* Field 22 of /proc/PID/stat, proc(5); 0 if it cannot be told. Together with the pid it names a process for good. */
 static unsigned long long start_time(long pid)
 {
-	char path[64], text[1024], *at;
+	char text[1024], *at;
 	unsigned long long ticks = 0;
-	ssize_t n;
-	int fd;
 
-	snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (!proc_read((pid_t)pid, "stat", text, sizeof text))
 		return 0;
-	n = read(fd, text, sizeof text - 1);
-	close(fd);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
 	at = strrchr(text, ')'); /* the name before it may hold anything */
 	for (int field = 2; at && field < 22; field++)
 		at = strchr(at + 1, ' ');

@@ -1,6 +1,7 @@
 #include "supervisor/member.h"
 
 #include "base/clock.h"
+#include "supervisor/proc.h"
 #include "supervisor/succession.h"
 #include "supervisor/tree.h"
 #include "wire/say.h"
@@ -179,7 +180,7 @@ void member_end_unknown(struct pair *pair)
 		return;
 	}
 	process = process_adopt(&pair->tree->loop, pidfd, pid, pair->tree->privilege.relay_uid, on_member_exit, member);
-	if (!process || !(process_is_child(process) || (pair->tree->taken_up && process_is_of_our_cgroup(process)))) {
+	if (!process || !(process_is_child(process) || (pair->tree->taken_up && proc_is_of_our_cgroup(pid)))) {
 		process_forget(process);
 		free(member);
 		return;

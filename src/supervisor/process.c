@@ -250,31 +250,6 @@ bool process_is_child(const struct process *process)
 	return waitid(P_PIDFD, (id_t)watch_fd(process->watch), &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
-static ssize_t read_cgroup(const char *process, char *ret, size_t size)
-{
-	char path[64];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof path, "/proc/%s/cgroup", process);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	n = read(fd, ret, size);
-	close(fd);
-	return n;
-}
-
-bool process_is_of_our_cgroup(const struct process *process)
-{
-	char pid[32], its[4096], ours[sizeof its];
-	ssize_t n;
-
-	snprintf(pid, sizeof pid, "%ld", (long)process->pid);
-	n = read_cgroup(pid, its, sizeof its);
-	return n > 0 && read_cgroup("self", ours, sizeof ours) == n && memcmp(its, ours, (size_t)n) == 0;
-}
-
 pid_t process_pid(const struct process *process)
 {
 	return process->pid;

@@ -45,9 +45,6 @@ long process_pid_of(int pidfd);
 /* Its parent is this process. */
 bool process_is_child(const struct process *process);
 
-/* It runs in our cgroup: that of the unit, where systemd started us. */
-bool process_is_of_our_cgroup(const struct process *process);
-
 pid_t process_pid(const struct process *process);
 int process_fd(const struct process *process); /* its pidfd, ours */
 void process_signal(struct process *process, int signal);

@@ -87,11 +87,10 @@ void tree_let_run(struct tree *tree);
  * says why); later it never does. False: it gave up. */
 bool tree_on_failed_start(struct tree *tree, const char *who, uint32_t failures, int final_status);
 
-/* stop.c */
-void tree_end(
-	struct tree *tree, int status, int signal); /* ends what is left, and the loop once it is gone; the first status stands */
-bool tree_is_gone(const struct tree *tree);         /* nobody lives */
-void tree_close(struct tree *tree);                 /* closes the handles, and so ends the loop */
+/* stop.c: ends what is left, and the loop once it is gone. The first status stands. */
+void tree_end(struct tree *tree, int status, int signal);
+bool tree_is_gone(const struct tree *tree);              /* nobody lives */
+void tree_close(struct tree *tree);                      /* closes the handles, and so ends the loop */
 void tree_check_end(struct tree *tree, uint64_t now_ms); /* a few times a second */
 void tree_on_sigterm(uv_signal_t *handle, int signal);
 void tree_on_sigint(uv_signal_t *handle, int signal);

@@ -455,6 +455,7 @@ def test_explain_is_the_stewards(tree):
     (["-c"], 64, "-c needs the name of a file"),
     (["some.conf"], 64, "some.conf: unexpected argument (a config file is given by --config some.conf)"),
     (["--check", "--help"], 64, "only one of"),
+    (["--end-tree"], 64, "--end-tree is for ExecStopPost= of the unit"),
 ])
 def test_command_line(arguments, status, says):
     r = subprocess.run([f"{BUILD}/src/supervisor/tcpwarden", *arguments], capture_output=True, text=True, timeout=DEADLINE)

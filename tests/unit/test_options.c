@@ -60,6 +60,8 @@ static void test_commands(void **state)
 	assert_int_equal(options.command, COMMAND_VERSION);
 	assert_int_equal(PARSE("-h"), 0);
 	assert_int_equal(options.command, COMMAND_HELP);
+	assert_int_equal(PARSE("--end-tree"), 0);
+	assert_int_equal(options.command, COMMAND_END_TREE);
 	assert_int_equal(PARSE("--check", "--check"), 0);
 	assert_int_equal(PARSE("--check", "--version"), -EINVAL);
 }
