@@ -1,10 +1,13 @@
 #include "wire/message.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum { DRAIN_MOST = 4096 };
 
 static_assert(MESSAGE_KINDS <= 64, "a message_set has a bit for each kind");
 
@@ -100,6 +103,14 @@ static int take_fds(struct msghdr *msg, struct message *ret)
 	return count;
 }
 
+/* An empty datagram and the end read alike. */
+static bool has_ended(int channel)
+{
+	struct pollfd p = {.fd = channel, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP));
+}
+
 int message_receive(int channel, struct message *ret, message_set permitted)
 {
 	struct packet packet;
@@ -122,7 +133,7 @@ int message_receive(int channel, struct message *ret, message_set permitted)
 	if (n < 0)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
 	count = take_fds(&msg, ret);
-	if (n == 0) {
+	if (n == 0 && has_ended(channel)) {
 		message_close_fds(ret);
 		return -ECONNRESET;
 	}
@@ -143,7 +154,8 @@ void message_drain(int channel)
 {
 	struct message message;
 
-	for (;;) {
+	/* No queue is as long; whoever goes on talking must not keep us here. */
+	for (int i = 0; i < DRAIN_MOST; i++) {
 		int r = message_receive(channel, &message, ~(message_set)0);
 
 		if (r == 0 || (r < 0 && r != -EBADMSG))

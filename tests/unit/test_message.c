@@ -198,13 +198,13 @@ static void test_malformed(void **state)
 }
 
 /* An empty packet looks like the end of the channel to recvmsg, but may carry descriptors. */
-static void test_empty_packet_leaves_no_descriptor(void **state)
+static void test_empty_packet_is_no_end(void **state)
 {
 	int *ends = *state, before = open_descriptors();
 	struct message message;
 
 	send_raw(ends[0], "", 0, 2);
-	assert_true(message_receive(ends[1], &message, ALL) < 0);
+	assert_int_equal(message_receive(ends[1], &message, ALL), -EBADMSG); /* the channel has not ended */
 	assert_int_equal(message.fds[0], -1);
 	assert_int_equal(open_descriptors(), before);
 }
@@ -263,7 +263,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_order_and_boundaries, make, drop),
 		cmocka_unit_test_setup_teardown(test_not_permitted_now, make, drop),
 		cmocka_unit_test_setup_teardown(test_malformed, make, drop),
-		cmocka_unit_test_setup_teardown(test_empty_packet_leaves_no_descriptor, make, drop),
+		cmocka_unit_test_setup_teardown(test_empty_packet_is_no_end, make, drop),
 		cmocka_unit_test_setup_teardown(test_listener_behind, make, drop),
 		cmocka_unit_test_setup_teardown(test_drain, make, drop),
 		cmocka_unit_test_setup_teardown(test_closed, make, drop),
