@@ -1,0 +1,13 @@
+# Fuzz targets: tests of a few seconds with a driver of their own, or, with --enable-fuzzer, programs for libFuzzer.
+fuzz_sources = tests/fuzz/fuzz.c tests/fuzz/fuzz.h
+if FUZZER
+fuzz_ldflags = $(AM_LDFLAGS) -fsanitize=fuzzer
+else
+fuzz_ldflags = $(AM_LDFLAGS)
+fuzz_sources += tests/fuzz/driver.c
+endif
+
+check_PROGRAMS += tests/fuzz/fuzz_message
+tests_fuzz_fuzz_message_SOURCES = tests/fuzz/fuzz_message.c $(fuzz_sources)
+tests_fuzz_fuzz_message_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_message_LDADD = src/wire/libwire.a src/base/libbase.a
