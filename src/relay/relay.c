@@ -95,10 +95,13 @@ static int watch_family(struct relay *relay)
 
 static int open_tables(struct relay *relay)
 {
-	if (ledger_map(&relay->ledger, HOLDER_LEDGER, true) < 0 || relay->ledger.header->relay >= CENSUS_RELAYS)
+	const char *number = strrchr(relay->title, ' ');
+
+	relay->index = number ? (uint32_t)strtoul(number, NULL, 10) : CENSUS_RELAYS;
+	if (relay->index >= CENSUS_RELAYS || ledger_map(&relay->ledger, HOLDER_LEDGER, true) < 0 ||
+		verify_header(&relay->ledger, relay->index) < 0)
 		return -EUCLEAN;
 	relay->header = relay->ledger.header;
-	relay->index = relay->header->relay;
 	relay->census = census_map(HOLDER_CENSUS, &relay->clients);
 	if (!relay->census)
 		return -errno;
@@ -108,8 +111,6 @@ static int open_tables(struct relay *relay)
 	relay->buffer = malloc(RELAY_BUFFER);
 	if (vacancies_init(&relay->vacancies, relay->ledger.slot_count) < 0 || !relay->sessions || !relay->buffer)
 		return -ENOMEM;
-	if (atomic_load(&relay->header->high_water) > relay->ledger.slot_count)
-		atomic_store(&relay->header->high_water, relay->ledger.slot_count);
 	/* Untouched until used, like the ledger itself: high_water bounds what is written here. */
 	for (uint32_t i = 0; i < atomic_load(&relay->header->high_water); i++)
 		relay->sessions[i].index = i;

@@ -1,82 +1,51 @@
 #include "relay/verify.h"
 
+#include "base/clock.h"
 #include "wire/inherit.h"
 #include "wire/say.h"
 #include "wire/slot_check.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syslog.h>
+#include <sys/un.h>
 #include <unistd.h>
 
-/* Who lists which number. */
+/* Who lists which number: NOBODY, the header (listeners and pipes), or slot n as n. */
+enum { NOBODY = UINT32_MAX, HEADER = UINT32_MAX - 1, ID_BITS = 58 };
+
 struct claims {
-	uint8_t *of; /* by number, 1: listed */
+	uint32_t *of; /* by number */
 	uint32_t size;
-	bool pipes[LEDGER_PIPES];
+	uint32_t pipes[LEDGER_PIPES];
 };
 
-static bool claim(struct claims *claims, int fd)
+int verify_header(struct ledger *ledger, uint32_t index)
 {
-	if (fd < HOLDER_INHERITED_END || (uint32_t)fd >= claims->size || claims->of[fd])
-		return false;
-	claims->of[fd] = 1;
-	return true;
+	struct ledger_header *header = ledger->header;
+
+	if (header->relay != index)
+		return -EUCLEAN;
+	if (atomic_load(&header->high_water) > ledger->slot_count)
+		atomic_store(&header->high_water, ledger->slot_count);
+	if (header->draining > 1) /* the steward says it again, if it was so */
+		header->draining = 0;
+	return 0;
 }
 
-static void unclaim(struct claims *claims, int fd)
+/* NOBODY: it is now whose it was said to be; else whose it is. */
+static uint32_t claim(struct claims *claims, int fd, uint32_t who)
 {
-	claims->of[fd] = 0;
-}
-
-static bool is_socket(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
-}
-
-static bool is_pipe(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
-}
-
-static void verify_listeners(struct relay *relay, struct claims *claims)
-{
-	for (int i = 0; i < LEDGER_LISTENERS; i++) {
-		struct ledger_listener *l = &relay->header->listeners[i];
-		uint32_t state = atomic_load_explicit(&l->state, memory_order_relaxed);
-
-		if (state == LISTENER_FREE)
-			continue;
-		l->address[sizeof l->address - 1] = '\0';
-		if (state <= LISTENER_LISTENING && is_socket(l->fd) && claim(claims, l->fd))
-			continue;
-		if (l->fd != -1) /* else it was being closed */
-			say(LOG_CRIT, "listener %d in the ledger cannot be right; it is dropped, and asked for again", i);
-		atomic_store_explicit(&l->state, LISTENER_FREE, memory_order_relaxed);
-		l->fd = -1;
-	}
-}
-
-/* One end may be there and the other not: a predecessor died between the two. */
-static void verify_pipes(struct relay *relay, struct claims *claims)
-{
-	for (int i = 0; i < LEDGER_PIPES; i++) {
-		struct ledger_pipe *p = &relay->header->pipes[i];
-
-		for (int end = 0; end < 2; end++) {
-			if (p->fd[end] == -1 || (is_pipe(p->fd[end]) && claim(claims, p->fd[end])))
-				continue;
-			say(LOG_CRIT, "pipe %d in the ledger cannot be right; it is dropped", i);
-			p->fd[end] = -1;
-		}
-	}
+	if (fd < HOLDER_INHERITED_END || (uint32_t)fd >= claims->size)
+		return HEADER;
+	if (claims->of[fd] != NOBODY)
+		return claims->of[fd];
+	claims->of[fd] = who;
+	return NOBODY;
 }
 
 /* What the slot does not say yet is no reason for doubt. */
@@ -88,6 +57,79 @@ static bool is_same(const struct sockaddr_storage *named, const struct endpoint 
 	return listed->family == AF_UNSPEC ||
 	       (is.family == listed->family &&
 		       (is.family == AF_UNIX || (is.port == listed->port && memcmp(is.ip, listed->ip, sizeof is.ip) == 0)));
+}
+
+static bool is_listener(const struct ledger_listener *l)
+{
+	struct sockaddr_storage named = {0};
+	const struct sockaddr_un *un = (const struct sockaddr_un *)&named;
+	socklen_t length = sizeof named, size = sizeof(int);
+	int listens = 0;
+
+	if (l->local.family == AF_UNSPEC || getsockname(l->fd, (struct sockaddr *)&named, &length) < 0 ||
+		getsockopt(l->fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0)
+		return false;
+	if (!listens && atomic_load_explicit(&l->state, memory_order_relaxed) == LISTENER_LISTENING)
+		return false;
+	if (named.ss_family == AF_UNIX && strncmp(l->address, "unix:", strlen("unix:")) == 0 &&
+		strncmp(l->address + strlen("unix:"), un->sun_path, sizeof un->sun_path) != 0)
+		return false;
+	return is_same(&named, &l->local);
+}
+
+static void verify_listeners(struct relay *relay, struct claims *claims)
+{
+	for (int i = 0; i < LEDGER_LISTENERS; i++) {
+		struct ledger_listener *l = &relay->header->listeners[i];
+		uint32_t state = atomic_load_explicit(&l->state, memory_order_relaxed);
+
+		if (state == LISTENER_FREE)
+			continue;
+		l->address[sizeof l->address - 1] = '\0';
+		if (state <= LISTENER_LISTENING && is_listener(l) && claim(claims, l->fd, HEADER) == NOBODY)
+			continue;
+		if (l->fd != -1) /* else it was being closed */
+			say(LOG_CRIT, "listener %d in the ledger cannot be right; it is dropped, and asked for again", i);
+		atomic_store_explicit(&l->state, LISTENER_FREE, memory_order_relaxed);
+		l->fd = -1;
+	}
+}
+
+/* mode: O_RDONLY or O_WRONLY. */
+static bool is_end_of_pipe(int fd, int mode, ino_t *ret)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode) || (fcntl(fd, F_GETFL) & O_ACCMODE) != mode)
+		return false;
+	*ret = st.st_ino;
+	return true;
+}
+
+/* One end may be there and the other not: a predecessor died between the two. Two that are there are ends of one pipe; otherwise
+ * one of them may well be another's. */
+static bool is_pipe(const struct ledger_pipe *p)
+{
+	ino_t inode[2] = {0};
+
+	for (int end = 0; end < 2; end++)
+		if (p->fd[end] != -1 && !is_end_of_pipe(p->fd[end], end == 0 ? O_RDONLY : O_WRONLY, &inode[end]))
+			return false;
+	return p->fd[0] == -1 || p->fd[1] == -1 || inode[0] == inode[1];
+}
+
+static void verify_pipes(struct relay *relay, struct claims *claims)
+{
+	for (int i = 0; i < LEDGER_PIPES; i++) {
+		struct ledger_pipe *p = &relay->header->pipes[i];
+		bool right = is_pipe(p);
+
+		if (!right)
+			say(LOG_CRIT, "pipe %d in the ledger cannot be right; it is dropped", i);
+		for (int end = 0; end < 2; end++)
+			if (p->fd[end] != -1 && (!right || claim(claims, p->fd[end], HEADER) != NOBODY))
+				p->fd[end] = -1;
+	}
 }
 
 /* A socket that is not connected yet, or not any more, names no peer. Backends have one address in many sessions, our ends do
@@ -111,6 +153,8 @@ static const char *wrong_descriptor(const struct relay *relay, const struct slot
 	const struct session_record *record = &slot->record;
 	const struct ledger_pipe *pipe = slot->pipe[s] >= 0 ? &relay->header->pipes[slot->pipe[s]] : NULL;
 
+	if (slot->fd[s] >= 0 && (s == SIDE_CLIENT ? &record->client : &record->backend)->family == AF_UNSPEC)
+		return "one of its sockets is connected with no one";
 	if (slot->fd[s] >= 0 && !(s == SIDE_CLIENT ? is_between(slot->fd[s], &record->client, NULL)
 						   : is_between(slot->fd[s], &record->backend, &record->source)))
 		return "one of its sockets is connected with someone else";
@@ -119,37 +163,68 @@ static const char *wrong_descriptor(const struct relay *relay, const struct slot
 	return NULL;
 }
 
-static const char *verify_slot(const struct relay *relay, const struct slot *slot, struct claims *claims)
+static void drop(struct relay *relay, uint32_t index, const char *wrong)
 {
-	const char *wrong = slot_wrong(slot, relay->header, relay->now_ms);
-	int claimed[SIDES] = {-1, -1};
+	say(LOG_CRIT, "slot %u of the ledger cannot be right: %s; its session is lost (system.lost), others are not touched",
+		index, wrong);
+	atomic_store_explicit(&relay->ledger.slots[index].state, SLOT_FREE, memory_order_relaxed);
+}
 
-	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND && !wrong; s++) {
+/* Two that look right and list the same: whose it is cannot be told, and to guess could give one session's bytes to the other. */
+static const char *drop_rival(struct relay *relay, uint32_t rival, const char *wrong)
+{
+	if (rival < HEADER && atomic_load_explicit(&relay->ledger.slots[rival].state, memory_order_relaxed) != SLOT_FREE)
+		drop(relay, rival, wrong);
+	return wrong;
+}
+
+/* What it claims stays claimed, also if it is dropped then: that is in doubt. */
+static const char *verify_slot(struct relay *relay, uint32_t index, struct claims *claims)
+{
+	const struct slot *slot = &relay->ledger.slots[index];
+	const char *wrong = slot_wrong(slot, relay->header, relay->now_ms);
+
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND && !wrong; s++)
 		wrong = wrong_descriptor(relay, slot, s);
-		if (!wrong && slot->fd[s] >= 0 && !claim(claims, slot->fd[s]))
-			wrong = "one of its sockets is another's, or none";
-		else if (!wrong)
-			claimed[s] = slot->fd[s];
-		if (!wrong && slot->pipe[s] >= 0 && claims->pipes[slot->pipe[s]])
-			wrong = "one of its pipes is another's";
-	}
-	for (int s = 0; s < SIDES; s++) {
-		if (wrong && claimed[s] >= 0)
-			unclaim(claims, claimed[s]);
-		if (!wrong && slot->pipe[s] >= 0)
-			claims->pipes[slot->pipe[s]] = true;
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND && !wrong; s++) {
+		uint32_t rival = slot->fd[s] >= 0 ? claim(claims, slot->fd[s], index) : NOBODY;
+
+		if (rival != NOBODY)
+			wrong = drop_rival(relay, rival, "one of its sockets is another's, or none");
+		if (slot->pipe[s] < 0)
+			continue;
+		rival = claims->pipes[slot->pipe[s]];
+		claims->pipes[slot->pipe[s]] = index;
+		if (rival != NOBODY)
+			wrong = drop_rival(relay, rival, "one of its pipes is another's");
 	}
 	return wrong;
+}
+
+/* An id is never given twice. */
+static void verify_ids(struct ledger_header *header, uint64_t highest)
+{
+	uint64_t next = header->id_base + atomic_load(&header->id_next);
+
+	if (next > highest && next >= header->id_base && next >> ID_BITS == 0)
+		return;
+	say(LOG_CRIT, "the number of the next session in the ledger cannot be right; it is counted anew");
+	next = clock_real_us();
+	header->id_base = next > highest ? next : highest + 1;
+	atomic_store(&header->id_next, 0);
 }
 
 int verify_ledger(struct relay *relay)
 {
 	struct claims claims = {.size = (uint32_t)sysconf(_SC_OPEN_MAX)};
 	uint32_t high = atomic_load(&relay->header->high_water);
+	uint64_t highest_id = 0;
 
-	claims.of = calloc(claims.size, 1);
+	claims.of = malloc(claims.size * sizeof *claims.of);
 	if (!claims.of)
 		return -ENOMEM;
+	memset(claims.of, 0xff, claims.size * sizeof *claims.of);
+	memset(claims.pipes, 0xff, sizeof claims.pipes);
 	verify_listeners(relay, &claims);
 	verify_pipes(relay, &claims);
 	for (uint32_t i = 0; i < high; i++) {
@@ -158,14 +233,13 @@ int verify_ledger(struct relay *relay)
 
 		if (atomic_load_explicit(&slot->state, memory_order_relaxed) == SLOT_FREE)
 			continue;
-		wrong = verify_slot(relay, slot, &claims);
-		if (!wrong)
-			continue;
-		say(LOG_CRIT,
-			"slot %u of the ledger cannot be right: %s; its session is lost (system.lost), others are not touched", i,
-			wrong);
-		atomic_store_explicit(&slot->state, SLOT_FREE, memory_order_relaxed);
+		wrong = verify_slot(relay, i, &claims);
+		if (wrong)
+			drop(relay, i, wrong);
+		else if (slot->record.id >> (64 - ID_BITS) > highest_id)
+			highest_id = slot->record.id >> (64 - ID_BITS);
 	}
+	verify_ids(relay->header, highest_id);
 	free(claims.of);
 	return 0;
 }
