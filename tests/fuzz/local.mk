@@ -11,3 +11,9 @@ check_PROGRAMS += tests/fuzz/fuzz_message
 tests_fuzz_fuzz_message_SOURCES = tests/fuzz/fuzz_message.c $(fuzz_sources)
 tests_fuzz_fuzz_message_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_message_LDADD = src/wire/libwire.a src/base/libbase.a
+
+check_PROGRAMS += tests/fuzz/fuzz_ledger
+tests_fuzz_fuzz_ledger_SOURCES = tests/fuzz/fuzz_ledger.c tests/fuzz/overlay.c tests/fuzz/overlay.h tests/fuzz/quiet_say.c $(fuzz_sources)
+tests_fuzz_fuzz_ledger_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
+tests_fuzz_fuzz_ledger_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_ledger_LDADD = src/relay/librelay.a src/wire/libwire.a src/base/libbase.a $(UV_LIBS)
