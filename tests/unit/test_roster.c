@@ -348,6 +348,42 @@ static void say_with_no_socket(struct world *w)
 	close(fd);
 }
 
+/* It has a peer, and the address of that is for the relay to choose. */
+static void say_with_a_datagram_socket(struct world *w)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(9)};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+	say_session(w, MESSAGE_ACQUIRE, begin_session(w, 0, SLOT_ACQUIRING), 0, fd);
+	close(fd);
+}
+
+/* Likewise. */
+static void say_with_what_it_connected(struct world *w)
+{
+	int fds[2];
+
+	connected(fds);
+	say_session(w, MESSAGE_ACQUIRE, begin_session(w, 0, SLOT_ACQUIRING), 0, fds[1]);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void say_with_a_listener(struct world *w)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(listen(fd, 1), 0);
+	say_session(w, MESSAGE_ACQUIRE, begin_session(w, 0, SLOT_ACQUIRING), 0, fd);
+	close(fd);
+}
+
+static void say_nothing_at_all(struct world *w)
+{
+	assert_int_equal(send(w->relay, "", 0, 0), 0);
+}
+
 static void say_nonsense(struct world *w)
 {
 	assert_int_equal(send(w->relay, "xy", 2, 0), 2);
@@ -356,7 +392,8 @@ static void say_nonsense(struct world *w)
 static void violations_ask_for_another_relay(void **state)
 {
 	static void (*const wrongs[])(struct world *) = {say_end_of_living, say_slot_beyond, say_other_relays_session,
-		say_supervisors_words, say_with_no_socket, say_nonsense};
+		say_supervisors_words, say_with_no_socket, say_with_a_datagram_socket, say_with_what_it_connected,
+		say_with_a_listener, say_nothing_at_all, say_nonsense};
 	struct world *w = *state;
 
 	greet(w);
@@ -426,6 +463,8 @@ static void events_are_taken_and_lost_ones_counted(void **state)
 	roster_tick(&w->roster);
 	atomic_store(&w->ledger.header->events_made, UINT64_MAX - 1);
 	roster_tick(&w->roster);
+	atomic_store(&w->ledger.header->events_made, UINT64_MAX);
+	roster_lose(&w->roster, &w->name);
 	assert_int_equal(w->violations, 0);
 }
 

@@ -43,10 +43,6 @@ int pair_new(struct pair **ret, struct roster *roster, const struct message_pair
 	int r = p ? ledger_map(&p->ledger, ledger_fd, false) : -ENOMEM;
 
 	close(ledger_fd);
-	if (r == 0 && (p->ledger.header->relay != name->relay || p->ledger.header->incarnation != name->incarnation)) {
-		ledger_unmap(&p->ledger);
-		r = -EINVAL;
-	}
 	if (r < 0) {
 		close(channel);
 		free(p);

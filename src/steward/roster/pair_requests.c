@@ -3,12 +3,12 @@
 #include "steward/roster/pair.h"
 
 #include "steward/log/log.h"
+#include "steward/roster/client_socket.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <syslog.h>
 
 enum { ID_RELAY_BITS = 6 };
@@ -42,8 +42,6 @@ static void refuse(struct pair *p, const struct session_key *key, struct reason 
 
 static bool handle_acquire(struct pair *p, const struct message_session *claim, int client)
 {
-	struct sockaddr_storage address;
-	socklen_t length = sizeof address;
 	struct session_key key = key_of(p, claim->id, claim->slot);
 	struct slot slot;
 	int r = claimed_slot(p, claim, &slot);
@@ -52,11 +50,10 @@ static bool handle_acquire(struct pair *p, const struct message_session *claim, 
 		return false;
 	if (r == 0 || atomic_load(&slot.state) != SLOT_ACQUIRING)
 		return true;
-	memset(&address, 0, sizeof address);
-	if (getpeername(client, (struct sockaddr *)&address, &length) < 0) {
-		/* Reset while it waited for us; a descriptor that is no socket is no accident. */
-		if (errno != ENOTCONN && errno != EINVAL)
-			return false;
+	r = client_socket_name(client, &slot.record.client, &slot.record.local);
+	if (r == -EPROTOTYPE)
+		return false;
+	if (r < 0) {
 		refuse(p, &key,
 			(struct reason){.who = WHO_CLIENT,
 				.how = HOW_RESET,
@@ -65,12 +62,6 @@ static bool handle_acquire(struct pair *p, const struct message_session *claim, 
 				.error = ECONNRESET});
 		return true;
 	}
-	endpoint_from_sockaddr(&slot.record.client, &address);
-	memset(&address, 0, sizeof address);
-	length = sizeof address;
-	if (getsockname(client, (struct sockaddr *)&address, &length) < 0)
-		return false;
-	endpoint_from_sockaddr(&slot.record.local, &address);
 	p->roster->host->on_acquire(p->roster->context, &key, &slot.record);
 	return true;
 }
@@ -184,13 +175,13 @@ static int compare_ids(const void *a, const void *b)
 static size_t ended_ids(const struct pair *p, uint64_t ret[LEDGER_EVENTS])
 {
 	uint64_t made = atomic_load_explicit(&p->ledger.header->events_made, memory_order_acquire);
-	uint64_t first = made > LEDGER_EVENTS ? made - LEDGER_EVENTS + 1 : 1;
 	size_t count = 0;
 
-	for (uint64_t n = first; n <= made && count < LEDGER_EVENTS; n++) {
+	/* Downwards, as many as there can be: a count that is a lie may be the highest of all numbers. */
+	for (uint64_t i = 0; i < LEDGER_EVENTS && i < made; i++) {
 		struct ledger_event e;
 
-		if (ledger_read_event(&p->ledger, n, &e) == 0 && e.kind == EVENT_ENDED)
+		if (ledger_read_event(&p->ledger, made - i, &e) == 0 && e.kind == EVENT_ENDED)
 			ret[count++] = e.record.id;
 	}
 	qsort(ret, count, sizeof *ret, compare_ids);
@@ -203,8 +194,7 @@ void pair_end_lost(struct pair *p)
 	size_t id_count;
 	struct slot slot;
 
-	while (pair_take_events(p, LEDGER_EVENTS))
-		;
+	pair_take_events(p, LEDGER_EVENTS); /* all that there can be */
 	id_count = ended_ids(p, ids);
 	for (uint32_t i = 0;; i++) {
 		struct session_key key;
@@ -215,8 +205,9 @@ void pair_end_lost(struct pair *p)
 		if (r == -ENOENT)
 			return;
 		state = atomic_load(&slot.state);
-		/* No one writes it any more, so what is half written is all that will ever be known of it. */
-		if (state == SLOT_FREE || (r == -EAGAIN && (slot.record.id & (CENSUS_RELAYS - 1)) != p->name.relay))
+		/* No one writes it any more, so what is half written is all that will ever be known of it. What is no session of
+		 * that relay is none. */
+		if (state == SLOT_FREE || (slot.record.id & (CENSUS_RELAYS - 1)) != p->name.relay)
 			continue;
 		slot.record.service[SERVICE_NAME_SIZE - 1] = '\0';
 		e.record = slot.record;
