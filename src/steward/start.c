@@ -251,8 +251,12 @@ void steward_on_pair(struct steward *s, struct message *m)
 	int r = roster_add(&s->roster, &m->body.pair, m->fds[0], m->fds[1]);
 
 	m->fds[0] = m->fds[1] = -1;
-	if (r < 0)
-		log_line(LOG_CRIT, "relay %" PRIu32 ": its ledger cannot be read: %s", m->body.pair.relay, strerror(-r));
+	if (r < 0) {
+		/* Its next relay cannot read it, either, and then the pair begins anew. */
+		log_line(LOG_CRIT, "relay %" PRIu32 ": its ledger cannot be read: %s; it is replaced", m->body.pair.relay,
+			strerror(-r));
+		upstream_replace(&s->upstream, &m->body.pair);
+	}
 	recover(s);
 	steward_change_step(s);
 }

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <syslog.h>
 
+enum { ERRNO_MOST = 4095 }; /* of any system call */
+
 struct listeners {
 	struct listener **wanted, **next; /* next: prepared; those also in `wanted` are the same objects */
 	size_t wanted_count, next_count;
@@ -249,10 +251,17 @@ const char *listeners_answered(struct listeners *ls, uint32_t relay, uint32_t id
 
 	if (!l || relay >= CENSUS_RELAYS)
 		return NULL;
-	l->of[relay].told = false;
 	/* Its former listener of that address has been closed in order: there is a new one to open. */
-	if (error == -ESHUTDOWN)
+	if (error == -ESHUTDOWN) {
+		l->of[relay].told = false;
 		return l->where.text;
+	}
+	/* An answer to no question of ours: the ledger says how it is. */
+	if (!l->of[relay].told)
+		return NULL;
+	l->of[relay].told = false;
+	if (error < -ERRNO_MOST)
+		error = -EPROTO;
 	l->of[relay].answered = true;
 	l->of[relay].error = error;
 	if (error < 0 && !l->of[relay].complained)

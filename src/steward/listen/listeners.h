@@ -50,7 +50,7 @@ void listeners_next(struct listeners *listeners, const struct ledger_view *view,
 	struct listener_order *ret);
 void listeners_told(struct listeners *listeners, uint32_t relay, const struct listener_order *order);
 
-/* The relay said LISTENING. The listener's address, or NULL if there is no such. */
+/* The relay said LISTENING. The listener's address, or NULL if there is no such, or it was not asked for it. */
 const char *listeners_answered(struct listeners *listeners, uint32_t relay, uint32_t id, int error);
 
 /* The relay started anew, or there is a new one: what it was told counts no more. */
