@@ -17,3 +17,20 @@ tests_fuzz_fuzz_ledger_SOURCES = tests/fuzz/fuzz_ledger.c tests/fuzz/overlay.c t
 tests_fuzz_fuzz_ledger_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
 tests_fuzz_fuzz_ledger_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_ledger_LDADD = src/relay/librelay.a src/wire/libwire.a src/base/libbase.a $(UV_LIBS)
+
+fuzz_steward_sources = tests/fuzz/steward_world.c tests/fuzz/steward_world.h tests/fuzz/overlay.c tests/fuzz/overlay.h tests/fuzz/checked_log.c \
+	$(fuzz_sources)
+fuzz_steward_libs = src/steward/libsteward.a src/steward/liblease.a src/steward/libsteward.a src/steward/libconf.a src/wire/libwire.a \
+	src/base/libbase.a $(steward_libs)
+
+check_PROGRAMS += tests/fuzz/fuzz_reading
+tests_fuzz_fuzz_reading_SOURCES = tests/fuzz/fuzz_reading.c $(fuzz_steward_sources)
+tests_fuzz_fuzz_reading_CFLAGS = $(steward_cflags)
+tests_fuzz_fuzz_reading_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_reading_LDADD = $(fuzz_steward_libs)
+
+check_PROGRAMS += tests/fuzz/fuzz_roster
+tests_fuzz_fuzz_roster_SOURCES = tests/fuzz/fuzz_roster.c $(fuzz_steward_sources)
+tests_fuzz_fuzz_roster_CFLAGS = $(steward_cflags)
+tests_fuzz_fuzz_roster_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_roster_LDADD = $(fuzz_steward_libs)
