@@ -34,3 +34,21 @@ tests_fuzz_fuzz_roster_SOURCES = tests/fuzz/fuzz_roster.c $(fuzz_steward_sources
 tests_fuzz_fuzz_roster_CFLAGS = $(steward_cflags)
 tests_fuzz_fuzz_roster_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_roster_LDADD = $(fuzz_steward_libs)
+
+check_PROGRAMS += tests/fuzz/fuzz_control
+tests_fuzz_fuzz_control_SOURCES = tests/fuzz/fuzz_control.c $(fuzz_steward_sources)
+tests_fuzz_fuzz_control_CFLAGS = $(steward_cflags)
+tests_fuzz_fuzz_control_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_control_LDADD = $(fuzz_steward_libs)
+
+check_PROGRAMS += tests/fuzz/fuzz_hook_answer
+tests_fuzz_fuzz_hook_answer_SOURCES = tests/fuzz/fuzz_hook_answer.c tests/fuzz/checked_log.c $(fuzz_sources)
+tests_fuzz_fuzz_hook_answer_CFLAGS = $(steward_cflags)
+tests_fuzz_fuzz_hook_answer_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_hook_answer_LDADD = $(fuzz_steward_libs)
+
+check_PROGRAMS += tests/fuzz/fuzz_config
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c $(fuzz_sources)
+tests_fuzz_fuzz_config_CFLAGS = $(steward_cflags)
+tests_fuzz_fuzz_config_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_config_LDADD = src/steward/libconf.a src/wire/libwire.a src/base/libbase.a $(CONFIG_LIBS) $(UV_LIBS)

@@ -103,7 +103,7 @@ static json_t *status(void *context)
 {
 	struct steward_world *w = context;
 
-	return json_pack("{s:b, s:I, s:b}", "ok", 1, "sessions", (json_int_t)roster_live(&w->roster), "quiet",
+	return json_pack("{s:b, s:{}, s:I, s:b}", "ok", 1, "leases", "sessions", (json_int_t)roster_live(&w->roster), "quiet",
 		(int)roster_quiet(&w->roster));
 }
 
