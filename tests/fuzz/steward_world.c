@@ -1,6 +1,7 @@
 #include "steward_world.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -132,6 +133,7 @@ void steward_world_open(struct steward_world *w, struct overlay *overlay, bool c
 	char path[64], error[CONTROL_ERROR_SIZE];
 	int channel[2];
 
+	signal(SIGPIPE, SIG_IGN); /* as the steward does */
 	memset(w, 0, sizeof *w);
 	w->overlay = overlay;
 	FUZZ_MUST(uv_loop_init(&w->loop) == 0 && message_channel(channel) == 0);

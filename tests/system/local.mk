@@ -13,6 +13,7 @@ EXTRA_DIST += \
 	tests/system/helper.py \
 	tests/system/hooks.py \
 	tests/system/installed.py \
+	tests/system/hostile.py \
 	tests/system/killer.py \
 	tests/system/lab.py \
 	tests/system/load.py \
@@ -45,6 +46,7 @@ EXTRA_DIST += \
 	tests/system/test_helper.py \
 	tests/system/test_hook_abuse.py \
 	tests/system/test_hooks.py \
+	tests/system/test_hostile.py \
 	tests/system/test_kill_anything.py \
 	tests/system/test_kill_holder.py \
 	tests/system/test_kill_relay.py \

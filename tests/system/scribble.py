@@ -37,3 +37,36 @@ def descriptors_at(ledger, session):
     found = ledger.find(struct.pack("=iiqq", -1, -1, 0, 1), at, at + SLOT_SIZE)
     assert found > 0, "its descriptors are not where they were"
     return found - 8
+
+
+def _number(ledger, at, form):
+    return struct.unpack_from(form, ledger, at)[0]
+
+
+def slot_count(ledger):
+    return _number(ledger, 16, "=I")
+
+
+def slots_at(ledger):
+    return _number(ledger, 32, "=Q")
+
+
+def events_at(ledger):
+    return _number(ledger, 40, "=Q")
+
+
+def all_slots(ledger):
+    """Where those begin that were ever used."""
+    return [slots_at(ledger) + i * SLOT_SIZE for i in range(_number(ledger, 80, "=I"))]
+
+
+def index_of(ledger, session):
+    return (slot_at(ledger, session) - slots_at(ledger)) // SLOT_SIZE
+
+
+def descriptor(ledger, session, side):
+    return _number(ledger, descriptors_at(ledger, session) + 4 * side, "=i")
+
+
+def set_events_made(ledger, count):
+    struct.pack_into("=Q", ledger, 112, count)
