@@ -62,6 +62,7 @@ EXTRA_DIST += \
 	tests/system/test_relay.py \
 	tests/system/test_reload.py \
 	tests/system/test_reload_storm.py \
+	tests/system/test_scribble.py \
 	tests/system/test_second_start.py \
 	tests/system/test_service_hooks.py \
 	tests/system/test_shutdown.py \

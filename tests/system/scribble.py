@@ -5,6 +5,15 @@ import os
 import struct
 
 SLOT_SIZE = 576
+LISTENERS, LISTENER_SIZE = 136, 168
+
+# Of the header: name, offset, size. What is wrong in the first ones leaves nothing that could be found.
+WHOLE = (("magic", 0, 4), ("version", 4, 4), ("size", 8, 8), ("slot_count", 16, 4), ("slot_size", 20, 4), ("event_count", 24, 4),
+         ("event_size", 28, 4), ("slots_offset", 32, 8), ("events_offset", 40, 8), ("relay", 56, 4))
+PARTS = (("tree", 48, 8), ("incarnation", 60, 4), ("id_base", 64, 8), ("id_next", 72, 8), ("high_water", 80, 4), ("starts", 84, 4),
+         ("owner", 88, 4), ("ready", 92, 4), ("beat_ns", 96, 8), ("plan_fd", 104, 4), ("draining", 108, 4), ("events_made", 112, 8),
+         ("events_taken", 120, 8), ("no_rto_max", 132, 4))
+LISTENER_PARTS = (("state", 0, 4), ("id", 4, 4), ("fd", 8, 4), ("shared", 12, 4), ("local", 16, 24), ("address", 40, 128))
 
 
 @contextlib.contextmanager

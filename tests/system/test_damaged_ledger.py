@@ -108,7 +108,7 @@ def test_what_cannot_be_right_is_dropped_alone(busy):
         clients[session].send(1000).read(1000)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(i, marks=pytest.mark.slow) for i in range(4, 16))])
 def test_noise(busy, seed):
     """Whatever stands in some slots: the sessions of the others go on, and no lease is kept for ever."""
     warden, clients = busy()

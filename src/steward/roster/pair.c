@@ -174,9 +174,13 @@ static int say_plan(struct pair *p)
 /* A new listener belongs to a plan: it goes out when that is in force there. */
 static int say_new_listeners(struct pair *p)
 {
+	int r;
+
 	if (p->roster->draining || p->plan_taken == 0 || p->plan_taken != p->roster->generation)
 		return 0;
-	return say_listeners(p, LISTENER_OPEN);
+	/* What it should have shut before it took the plan: that was lost, or its number in the ledger is another by now. */
+	r = say_listeners(p, LISTENER_SHUT);
+	return r < 0 ? r : say_listeners(p, LISTENER_OPEN);
 }
 
 static int say_rest(struct pair *p)
