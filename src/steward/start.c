@@ -156,8 +156,27 @@ static void each_live(
 	roster_each_live(&s->roster, visit, visitor);
 }
 
+/* Whether the plan has that number for an address of the same service: a ledger's word on what is another service's would have
+ * the relays mix up their clients. A number that the plan has not is of a listener that is being opened or closed. */
+static bool is_plausible(const struct config *config, const struct plan *plan, const char *address, uint32_t id)
+{
+	const struct plan_service *service = plan->header ? plan_service_of_listener(plan, id) : NULL;
+	const struct service_config *of = service && config ? config_service(config, service->name) : NULL;
+
+	if (!of)
+		return id <= INT32_MAX; /* beyond, no numbers would be left */
+	for (size_t i = 0; i < of->listen_count; i++)
+		if (strcmp(of->listen[i].text, address) == 0)
+			return true;
+	return false;
+}
+
 static void seed_ids(struct steward *s)
 {
+	struct plan plan = {0};
+
+	if (s->resumed_fd >= 0 && plan_map(&plan, s->resumed_fd) < 0)
+		plan = (struct plan){0};
 	for (uint32_t r = 0; r < s->roster.relays; r++) {
 		const struct ledger *ledger = roster_ledger(&s->roster, r);
 
@@ -169,9 +188,11 @@ static void seed_ids(struct steward *s)
 				continue;
 			memcpy(address, e->address, sizeof address);
 			address[sizeof address - 1] = '\0';
-			plan_ids_seed_listener(s->ids, address, e->id);
+			if (is_plausible(s->config, &plan, address, e->id))
+				plan_ids_seed_listener(s->ids, address, e->id);
 		}
 	}
+	plan_unmap(&plan);
 }
 
 /* Once the census and all ledgers are here. */

@@ -64,6 +64,12 @@ def events_at(ledger):
     return _number(ledger, 40, "=Q")
 
 
+def listener_ids_at(ledger):
+    """Where the numbers of those stand that listen."""
+    entries = [LISTENERS + i * LISTENER_SIZE for i in range(256)]
+    return [at + 4 for at in entries if _number(ledger, at, "=I") == 2]
+
+
 def all_slots(ledger):
     """Where those begin that were ever used."""
     return [slots_at(ledger) + i * SLOT_SIZE for i in range(_number(ledger, 80, "=I"))]

@@ -12,6 +12,7 @@ import hostile
 import peers
 import scribble
 from hostile import message, session
+from settings import service
 from waiting import wait_for
 
 SESSIONS = 16
@@ -253,6 +254,41 @@ def test_steward_that_finds_a_damaged_ledger(stage):
     for _ in range(8):
         with peers.connect(warden.address) as client:
             client.send(1000).read(1000)
+
+
+def test_steward_that_finds_numbers_swapped(tcpwarden, backend):
+    """A relay's ledger says that its listeners have each other's numbers. A steward that starts gives numbers on as the ledgers have
+    them: were these believed, the listeners of all other relays would be closed, and opened anew with other numbers."""
+    addresses = {name: f"127.0.0.1:{peers.free_port()}" for name in ("one", "two")}
+    warden = tcpwarden({"workers": 2, "services": [service(name, at, backend(peers.echo).address) for name, at in addresses.items()]})
+    warden.expect_deaths("steward")
+    warden.check_descriptors = False  # what relay 0 listens on is opened anew
+    relay, steward = warden.role("relay 0"), warden.role("steward")
+    os.kill(relay.pid, signal.SIGSTOP)
+
+    def listeners(title, begin=-4):
+        with scribble.ledger_of(warden.role(title)) as found:
+            return [bytes(found[at + begin:at + 160]) for at in scribble.listener_ids_at(found)]
+
+    def numbers(title):
+        return sorted(entry[:4] + entry[36:] for entry in listeners(title, 0))
+    before = listeners("relay 1")
+    with scribble.ledger_of(relay) as ledger:
+        one, two = scribble.listener_ids_at(ledger)
+        ledger[one:one + 4], ledger[two:two + 4] = ledger[two:two + 4], ledger[one:one + 4]
+    steward.kill()
+    warden.wait_role("steward", not_this=steward)
+    os.kill(relay.pid, signal.SIGCONT)
+    wait_for(lambda: warden.ctl_run("status").returncode == 0, "a steward that answers")
+    wait_for(lambda: warden.reload().returncode == 0, "a reload")
+    wait_for(lambda: numbers("relay 0") == numbers("relay 1"), "a relay that has its listeners by their numbers")
+    for _ in range(12):
+        for name, at in addresses.items():
+            with peers.connect(at) as client:
+                client.send(1000).read(1000)
+                found = [s for s in warden.sessions() if s["client"] == "%s:%d" % client.sock.getsockname()]
+                assert [s["service"] for s in found if s["relay"] == 1] in ([], [name])
+    assert len(before) == 2 and listeners("relay 1") == before
 
 
 def test_steward_that_speaks_wrongly(stage):

@@ -183,6 +183,9 @@ int plan_ids_seed_listener(struct plan_ids *ids, const char *address, uint32_t i
 		ids->listeners.next = id + 1;
 	if (known)
 		return known->id == id ? 0 : -EEXIST;
+	for (size_t i = 0; i < ids->listeners.count; i++)
+		if (ids->listeners.entries[i].id == id)
+			return -EEXIST;
 	return listener_add(&ids->listeners, address, id);
 }
 

@@ -18,7 +18,8 @@ void plan_ids_free(struct plan_ids *ids);
 /* Takes over what a mapped plan of this tree says. 0 or -ENOMEM. */
 int plan_ids_seed(struct plan_ids *ids, const struct plan *plan);
 
-/* A ledger lists this listener. 0, -ENOMEM, or -EEXIST: that address has another number already (both stay burnt). */
+/* A ledger lists this listener. 0, -ENOMEM, or -EEXIST: that address has another number already, or that number another
+ * address (both stay burnt). */
 int plan_ids_seed_listener(struct plan_ids *ids, const char *address, uint32_t id);
 
 /* A session, or a count, of a predecessor's time refers to this number, whose name nobody knows any more: it is given to no one
