@@ -13,6 +13,8 @@ from waiting import wait_for
 SESSIONS = 24
 NOT_OPEN = 9000
 
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to open what a relay has open")
+
 
 def set_descriptor(ledger, session, side, fd):
     at = scribble.descriptors_at(ledger, session) + 4 * side

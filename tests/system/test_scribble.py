@@ -13,6 +13,8 @@ from waiting import wait_for
 VICTIMS, OTHERS = 8, 4
 SECONDS, PAUSE = 3, 0.02
 
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to open what a relay has open")
+
 
 class Moving(threading.Thread):
     """Echoes through one session until told to stop; each byte is checked."""
