@@ -7,6 +7,7 @@
 #include "relay/ending.h"
 #include "relay/flow.h"
 #include "relay/kill_point.h"
+#include "relay/place.h"
 #include "relay/probe.h"
 #include "relay/session.h"
 #include "relay/settle.h"
@@ -156,6 +157,7 @@ static void adopt_session(struct relay *relay, struct session *session)
 	if (atomic_load(&slot->sequence) & 1) /* its writer died in the middle: it is as whole as it will ever be */
 		slot_write_end(slot);
 	vacancies_mark(&relay->vacancies, session->index);
+	place_adopt(slot);
 	session->check_ms = WHEEL_TICK_MS;
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
 		if (slot->fd[s] >= 0)

@@ -1,7 +1,9 @@
 #include "relay/link.h"
 
 #include "relay/door.h"
+#include "relay/place.h"
 #include "relay/probe.h"
+#include "relay/reclaim.h"
 #include "relay/session.h"
 #include "wire/say.h"
 
@@ -13,11 +15,13 @@
 
 enum { RESOLVE_EVERY_MS = 500 };
 
-static const message_set steward_may_say =
-	0 | (message_set)1 << MESSAGE_STEWARD_HELLO | (message_set)1 << MESSAGE_PLAN | (message_set)1 << MESSAGE_LISTEN |
-	(message_set)1 << MESSAGE_UNLISTEN | (message_set)1 << MESSAGE_VERDICT | (message_set)1 << MESSAGE_END_DURABLE |
-	(message_set)1 << MESSAGE_EVENTS_TAKEN | (message_set)1 << MESSAGE_KILL | (message_set)1 << MESSAGE_KILL_ALL |
-	(message_set)1 << MESSAGE_PROBE | (message_set)1 << MESSAGE_DRAIN;
+static const message_set steward_may_say = 0 | (message_set)1 << MESSAGE_STEWARD_HELLO | (message_set)1 << MESSAGE_PLAN |
+					   (message_set)1 << MESSAGE_LISTEN | (message_set)1 << MESSAGE_UNLISTEN |
+					   (message_set)1 << MESSAGE_VERDICT | (message_set)1 << MESSAGE_END_DURABLE |
+					   (message_set)1 << MESSAGE_EVENTS_TAKEN | (message_set)1 << MESSAGE_KILL |
+					   (message_set)1 << MESSAGE_KILL_ALL | (message_set)1 << MESSAGE_PROBE |
+					   (message_set)1 << MESSAGE_RECLAIM | (message_set)1 << MESSAGE_ROOM |
+					   (message_set)1 << MESSAGE_DRAIN;
 
 static void on_channel(uv_poll_t *poll, int status, int events);
 
@@ -50,14 +54,21 @@ static bool say_owed(struct relay *relay, bool *owed, enum message_kind kind, co
 	return !*owed;
 }
 
+/* The state in which a session has this to say. */
+static enum slot_state state_of(enum message_kind kind)
+{
+	if (kind == MESSAGE_FULL)
+		return SLOT_WAITING;
+	return kind == MESSAGE_ACQUIRE ? SLOT_ACQUIRING : SLOT_RELEASING;
+}
+
 static int tell_one(struct relay *relay, struct session *session)
 {
 	const struct slot *slot = session_slot(relay, session);
-	enum slot_state wanted = session->tell == MESSAGE_ACQUIRE ? SLOT_ACQUIRING : SLOT_RELEASING;
 	struct message_session body = {.id = slot->record.id, .slot = session->index};
 
 	/* It may have moved on while it waited: then there is something newer to say, or nothing. */
-	if (slot_state(slot) != wanted)
+	if (slot_state(slot) != state_of(session->tell))
 		return 0;
 	return message_send(
 		relay->link.channel, session->tell, &body, session->tell == MESSAGE_ACQUIRE ? &slot->fd[SIDE_CLIENT] : NULL);
@@ -105,6 +116,20 @@ void link_tell(struct relay *relay, struct session *session, enum message_kind k
 	}
 	if (!relay->link.behind)
 		flush(relay);
+}
+
+void link_forget(struct relay *relay, struct session *session)
+{
+	struct session **at = &relay->link.tell_head;
+
+	if (!session->telling)
+		return;
+	while (*at != session)
+		at = &(*at)->tell_next;
+	*at = session->tell_next;
+	if (!*at)
+		relay->link.tell_tail = at;
+	session->telling = false;
 }
 
 void link_ring(struct relay *relay)
@@ -177,6 +202,8 @@ static void say_all_again(struct relay *relay)
 			link_tell(relay, &relay->sessions[i], MESSAGE_ACQUIRE);
 		else if (state == SLOT_RELEASING)
 			link_tell(relay, &relay->sessions[i], MESSAGE_ENDED);
+		else if (state == SLOT_WAITING)
+			link_tell(relay, &relay->sessions[i], MESSAGE_FULL);
 	}
 	flush(relay);
 	link_ring(relay);
@@ -228,15 +255,22 @@ static void obey(struct relay *relay, struct message *m)
 		if (session)
 			probe_ask(relay, session);
 		break;
+	case MESSAGE_RECLAIM:
+		reclaim_begin(relay, &m->body.reclaim);
+		break;
+	case MESSAGE_ROOM:
+		session = find(relay, m->body.session.slot, m->body.session.id);
+		if (session)
+			place_try_again(relay, session);
+		break;
 	case MESSAGE_DRAIN:
 		doors_drain(relay);
 		break;
 #define M(NAME, ...) case MESSAGE_##NAME:
 		M(NONE)
-		M(KINDS)
-		M(SETTINGS) M(ACCEPTED) M(READY) M(RELOADED) M(RELOADING) M(STATUS) M(REPLACE) M(STOPPED) M(BEGIN) M(RESUME)
-			M(INHERITED) M(PAIR) M(PAIR_LOST) M(RELOAD) M(STOP) M(SUPERVISOR) M(HOLDER) M(RELAY) M(RELAY_HELLO)
-				M(PLAN_TAKEN) M(LISTENING) M(ACQUIRE) M(ENDED) M(EVENTS) M(RESOLVE)
+		M(KINDS) M(SETTINGS) M(ACCEPTED) M(READY) M(RELOADED) M(RELOADING) M(STATUS) M(REPLACE) M(STOPPED) M(BEGIN)
+			M(RESUME) M(INHERITED) M(PAIR) M(PAIR_LOST) M(RELOAD) M(STOP) M(SUPERVISOR) M(HOLDER) M(RELAY) M(RELAY_HELLO)
+				M(PLAN_TAKEN) M(LISTENING) M(ACQUIRE) M(ENDED) M(EVENTS) M(RESOLVE) M(FULL) M(RECLAIMED)
 #undef M
 					break; /* never permitted here */
 	}

@@ -12,6 +12,9 @@ int link_start(struct relay *relay, int channel);
 /* The session has this to say (ACQUIRE, ENDED): said as soon as the channel takes it. */
 void link_tell(struct relay *relay, struct session *session, enum message_kind kind);
 
+/* The session is over, and has nothing to say any more. */
+void link_forget(struct relay *relay, struct session *session);
+
 /* What could not be said and no event will tell when it can. At each heartbeat. */
 void link_try_again(struct relay *relay);
 

@@ -15,7 +15,10 @@ src_relay_librelay_a_SOURCES = \
 	src/relay/pace.c src/relay/pace.h \
 	src/relay/parent.c src/relay/parent.h \
 	src/relay/pipes.c src/relay/pipes.h \
+	src/relay/place.c src/relay/place.h \
 	src/relay/probe.c src/relay/probe.h \
+	src/relay/question.c src/relay/question.h \
+	src/relay/reclaim.c src/relay/reclaim.h \
 	src/relay/relay.c src/relay/relay.h \
 	src/relay/ring.c src/relay/ring.h \
 	src/relay/session.c src/relay/session.h src/relay/slot.h \

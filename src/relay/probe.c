@@ -53,10 +53,12 @@ static bool set(struct relay *relay, const struct session *session, enum side s,
 	if (rhythm.keepalive_idle_s)
 		rhythm.keepalive_count = count_in(&rhythm, &policy, &asked);
 	socket_set_keepalive(slot->fd[s], &rhythm, &option);
+	if (!often && policy.user_timeout_ms)
+		socket_set_user_timeout(slot->fd[s], policy.user_timeout_ms);
 	return !asked.probes || !rhythm.keepalive_idle_s;
 }
 
-static void end(struct relay *relay, struct session *session)
+void probe_end(struct relay *relay, struct session *session)
 {
 	bool answered = true;
 
@@ -82,6 +84,27 @@ void probe_ask(struct relay *relay, struct session *session)
 		set(relay, session, s, &often);
 }
 
+void probe_press(struct relay *relay, struct session *session, bool first)
+{
+	static const struct side_policy hardest = {
+		.keepalive_idle_s = 1, .keepalive_interval_s = 1, .keepalive_count = COUNT_MOST};
+	struct slot *slot = session_slot(relay, session);
+	int fd = slot->fd[SIDE_CLIENT];
+	const char *option;
+
+	session->asked_until_ms = relay->now_ms + PROBE_MS;
+	relay->asking = true;
+	slot->told |= TOLD_PROBE;
+	/* With it, the policy's or one left from pacing, the second question would end one that has been silent for longer:
+	 * net/ipv4/tcp_timer.c tcp_keepalive_timer. */
+	if (first && (slot->policy.side[SIDE_CLIENT].user_timeout_ms || !relay->rto_max_ms))
+		socket_set_user_timeout(fd, 0);
+	if (first)
+		socket_set_keepalive(fd, &hardest, &option);
+	else
+		socket_press(fd);
+}
+
 void probe_end_due(struct relay *relay)
 {
 	uint32_t high = atomic_load(&relay->header->high_water);
@@ -97,12 +120,12 @@ void probe_end_due(struct relay *relay)
 		if (relay->now_ms < relay->sessions[i].asked_until_ms)
 			relay->asking = true;
 		else
-			end(relay, &relay->sessions[i]);
+			probe_end(relay, &relay->sessions[i]);
 	}
 }
 
 void probe_adopt(struct relay *relay, struct session *session)
 {
 	if (session_slot(relay, session)->told & TOLD_PROBE)
-		end(relay, session);
+		probe_end(relay, session);
 }

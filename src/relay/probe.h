@@ -8,12 +8,20 @@
  */
 #ifndef RELAY_PROBE_H
 #define RELAY_PROBE_H
+#include <stdbool.h>
 
 struct relay;
 struct session;
 
 /* Asks, or asks again. */
 void probe_ask(struct relay *relay, struct session *session);
+
+/* Asks the client alone, once more each time, for one who judges by himself: meanwhile the kernel does not. TCP, with nothing
+ * outstanding. It ends as above, or by probe_end. first: it is not being asked yet. */
+void probe_press(struct relay *relay, struct session *session, bool first);
+
+/* No more questions of ours. */
+void probe_end(struct relay *relay, struct session *session);
 
 /* Ends those whose time is over; to be called now and then. */
 void probe_end_due(struct relay *relay);

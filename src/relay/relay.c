@@ -6,6 +6,7 @@
 #include "relay/kill_point.h"
 #include "relay/link.h"
 #include "relay/probe.h"
+#include "relay/reclaim.h"
 #include "relay/ring.h"
 #include "relay/session.h"
 #include "relay/verify.h"
@@ -212,20 +213,23 @@ static bool dispatch(struct relay *relay, const struct epoll_event *events, int 
 	return loop_due;
 }
 
+static int sooner(int a_ms, int b_ms)
+{
+	return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms;
+}
+
 static int wait_ms(struct relay *relay)
 {
-	int loop_ms, wheel_ms;
+	int loop_ms;
 
 	if (relay->run_head)
 		return 0;
 	uv_update_time(&relay->loop);
 	loop_ms = uv_backend_timeout(&relay->loop);
-	wheel_ms = wheel_wait_ms(&relay->wheel, relay->now_ms);
-	if (loop_ms < 0 || (wheel_ms >= 0 && wheel_ms < loop_ms))
-		loop_ms = wheel_ms;
-	if (relay->doors_paused && (loop_ms < 0 || loop_ms > 100))
-		loop_ms = 100;
-	return loop_ms;
+	loop_ms = sooner(loop_ms, wheel_wait_ms(&relay->wheel, relay->now_ms));
+	if (relay->reclaims)
+		loop_ms = sooner(loop_ms, reclaim_wait_ms(relay));
+	return relay->doors_paused ? sooner(loop_ms, 100) : loop_ms;
 }
 
 static void turn(struct relay *relay)
@@ -240,6 +244,8 @@ static void turn(struct relay *relay)
 		run_queue(relay);
 	if (relay->wheel.count)
 		wheel_turn(&relay->wheel, relay->now_ms, on_due, relay);
+	if (relay->reclaims)
+		reclaim_turn(relay);
 	doors_resume(relay);
 	/* libuv's part of the work: its timers when they are due, and its watchers, which it arms only in uv_run. */
 	if (loop_due || relay->loop_touched || uv_backend_timeout(&relay->loop) == 0) {

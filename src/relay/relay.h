@@ -10,6 +10,7 @@
  *   ending    how each side is to be let go    closing   doing so
  *   deadline  what the clock ends: silence (is a peer dead, stalled or slow?), pace, idle and life times
  *   probe     asking a session's peers whether they live, when someone wants to know
+ *   place     what a session counts for, and waiting for it; reclaim: rounds of asking all who hold (question: one of them)
  *   ring      the events that the steward makes the log of
  *   books, socket, pipes, wheel, vacancies     helpers that know nothing of sessions */
 #ifndef RELAY_RELAY_H
@@ -29,6 +30,7 @@
 #include <uv.h>
 
 struct session;
+struct reclaim;
 
 /* What a set bit of the epoll data says; the rest of its 64 bits is an index. */
 enum watch_kind { WATCH_LOOP, WATCH_LISTENER, WATCH_SESSION };
@@ -70,6 +72,7 @@ struct relay {
 	uint64_t doors_said_ms;  /* when it was last said why, 0: never */
 	uint32_t rto_max_ms;     /* the kernel's own TCP_RTO_MAX_MS; 0: it has none, or we are not to use it */
 	bool asking;             /* sessions' peers for a sign of life, and that is to be ended (probe.h) */
+	struct reclaim *reclaims; /* rounds that go on */
 	bool loop_touched;       /* libuv arms what was started only in uv_run */
 	int holder_pid;
 	char *title;

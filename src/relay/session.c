@@ -9,6 +9,7 @@
 #include "relay/flow.h"
 #include "relay/kill_point.h"
 #include "relay/link.h"
+#include "relay/place.h"
 #include "relay/ring.h"
 #include "relay/socket.h"
 #include "relay/tally.h"
@@ -114,7 +115,6 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 {
 	struct session *session = take_slot(relay);
 	struct slot *slot;
-	int r;
 
 	if (!session) { /* accepting stops before this; an adopted newcomer may still meet it */
 		socket_arm_reset(fd);
@@ -125,18 +125,7 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 	new_local_part(session);
 	silence_start(&session->silence[SIDE_CLIENT], relay->now_ms);
 	fill(relay, slot, service, listener, fd, client);
-	r = tally_enter(relay, slot, service);
-	if (r < 0) {
-		cause_note(slot, WHO_POLICY, HOW_LIMIT, OPERATION_ACCEPT, r == -EUSERS ? EUSERS : 0);
-		slot->record.reason.state = SLOT_REFUSING; /* which it is in from here on */
-		slot_set_state(slot, SLOT_REFUSING);
-	} else if (slot->policy.hooked) {
-		/* From here on the steward may hear of it, from us or from a successor: its end must be told there. */
-		slot->told = TOLD_ASKED;
-		slot_set_state(slot, SLOT_ACQUIRING);
-	} else {
-		slot_set_state(slot, SLOT_CONNECTING);
-	}
+	place_begin(relay, slot, service);
 	kill_point();
 	socket_arm_reset(fd);
 	kill_point();
@@ -261,6 +250,13 @@ void session_run(struct relay *relay, struct session *session)
 	case SLOT_REFUSING:
 		ending_refuse(relay, session);
 		break;
+	case SLOT_WAITING:
+		if (!session->full_told) {
+			session->full_told = true;
+			link_tell(relay, session, MESSAGE_FULL);
+		}
+		watch_waiting_client(relay, session);
+		break;
 	case SLOT_ACQUIRING:
 		if (!session->asked) {
 			session->asked = true;
@@ -338,6 +334,7 @@ void session_end_by_us(struct relay *relay, struct session *session, const struc
 
 	switch (slot_state(slot)) {
 	case SLOT_REFUSING:
+	case SLOT_WAITING:
 	case SLOT_ACQUIRING:
 	case SLOT_CONNECTING:
 	case SLOT_RELAYING:
@@ -393,6 +390,7 @@ void session_finish(struct relay *relay, struct session *session)
 		slot_set_state(slot, SLOT_RELEASING);
 		link_tell(relay, session, MESSAGE_ENDED);
 	} else {
+		link_forget(relay, session); /* that it waited for a place */
 		session_free(relay, session);
 	}
 }

@@ -37,6 +37,13 @@ int socket_set_keepalive(int fd, const struct side_policy *p, const char **ret_o
 	return set_all(fd, options, p->keepalive_idle_s ? sizeof options / sizeof *options : 1, ret_option);
 }
 
+void socket_press(int fd)
+{
+	int idle_s = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+}
+
 int socket_apply(int fd, int family, const struct side_policy *p, const char **ret_option)
 {
 	const struct option options[] = {
@@ -60,11 +67,18 @@ void socket_pace(int fd, const struct side_policy *p, uint32_t rto_max_ms)
 		setsockopt(fd, IPPROTO_TCP, RTO_MAX_MS, &ms, sizeof ms);
 }
 
-void socket_bound_background(int fd, uint32_t timeout_ms)
+void socket_set_user_timeout(int fd, uint32_t timeout_ms)
 {
-	int ms = (int)timeout_ms, rto_max_ms = RTO_MAX_DEFAULT_MS;
+	int ms = (int)timeout_ms;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+}
+
+void socket_bound_background(int fd, uint32_t timeout_ms)
+{
+	int rto_max_ms = RTO_MAX_DEFAULT_MS;
+
+	socket_set_user_timeout(fd, timeout_ms);
 	setsockopt(fd, IPPROTO_TCP, RTO_MAX_MS, &rto_max_ms, sizeof rto_max_ms); /* an older kernel has none */
 }
 

@@ -20,6 +20,12 @@ void socket_pace(int fd, const struct side_policy *policy, uint32_t rto_max_ms);
 /* The keepalive numbers alone, which may be off. 0 or -errno with the option's name in *ret_option. */
 int socket_set_keepalive(int fd, const struct side_policy *policy, const char **ret_option);
 
+/* A keepalive probe now, if it has been silent for a second: setting TCP_KEEPIDLE, to what it is, begins the wait for it anew. */
+void socket_press(int fd);
+
+/* TCP_USER_TIMEOUT; 0: none. */
+void socket_set_user_timeout(int fd, uint32_t timeout_ms);
+
 /* About to be closed with bytes unacknowledged, which the kernel goes on to deliver by itself for at most so long: a peer with a
  * closed window would hold it for ever, and a slow one has to be waited for, which a lowered TCP_RTO_MAX_MS would not. */
 void socket_bound_background(int fd, uint32_t timeout_ms);

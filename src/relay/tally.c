@@ -12,10 +12,12 @@ void tally_adopt(struct relay *relay)
 
 	census_clients_recount(&relay->clients, relay->index);
 	for (uint32_t i = 0; i < high; i++) {
-		const struct slot *slot = &relay->ledger.slots[i];
+		struct slot *slot = &relay->ledger.slots[i];
 
 		if (slot_state(slot) == SLOT_FREE)
 			continue;
+		if (slot_state(slot) == SLOT_WAITING) /* who had found room for it died before the state said so */
+			slot->counted = 0;
 		if (slot->counted & COUNTED_SERVICE)
 			count.service[slot->counted_service]++;
 		if (slot->counted & COUNTED_BACKEND)

@@ -214,6 +214,8 @@ static void on_upstream_message(void *context, struct message *m)
 	case MESSAGE_ENDED:
 	case MESSAGE_EVENTS:
 	case MESSAGE_RESOLVE:
+	case MESSAGE_FULL:
+	case MESSAGE_RECLAIMED:
 	case MESSAGE_STEWARD_HELLO:
 	case MESSAGE_PLAN:
 	case MESSAGE_LISTEN:
@@ -224,6 +226,8 @@ static void on_upstream_message(void *context, struct message *m)
 	case MESSAGE_KILL:
 	case MESSAGE_KILL_ALL:
 	case MESSAGE_PROBE:
+	case MESSAGE_RECLAIM:
+	case MESSAGE_ROOM:
 	case MESSAGE_DRAIN:
 	case MESSAGE_KINDS:
 		return; /* upstream lets none of these through */

@@ -89,6 +89,8 @@ static void on_message(struct steward *steward, struct message *message)
 	case MESSAGE_ENDED:
 	case MESSAGE_EVENTS:
 	case MESSAGE_RESOLVE:
+	case MESSAGE_FULL:
+	case MESSAGE_RECLAIMED:
 	case MESSAGE_STEWARD_HELLO:
 	case MESSAGE_PLAN:
 	case MESSAGE_LISTEN:
@@ -99,6 +101,8 @@ static void on_message(struct steward *steward, struct message *message)
 	case MESSAGE_KILL:
 	case MESSAGE_KILL_ALL:
 	case MESSAGE_PROBE:
+	case MESSAGE_RECLAIM:
+	case MESSAGE_ROOM:
 	case MESSAGE_DRAIN:
 	case MESSAGE_KINDS:
 		break; /* message_receive lets none of these through */

@@ -21,6 +21,7 @@ static const char *const state_words[SLOT_STATES] = {
 	[SLOT_RELAYING] = "relaying",
 	[SLOT_CLOSING] = "closing",
 	[SLOT_RELEASING] = "releasing",
+	[SLOT_WAITING] = "waiting",
 };
 
 const char *slot_state_word(unsigned state)

@@ -23,7 +23,7 @@
 
 enum {
 	LEDGER_MAGIC = 0x74776c67,
-	LEDGER_VERSION = 2,
+	LEDGER_VERSION = 3,
 	LEDGER_LISTENERS = 256,
 	LEDGER_LISTENERS_WANTED = LEDGER_LISTENERS / 2, /* of one config: at a reload those of the last one are there, too */
 	LEDGER_PIPES = 1024,
@@ -38,7 +38,7 @@ enum {
  *   FREE ── accept ──► ACQUIRING ──► CONNECTING ──► RELAYING ──► CLOSING ──► FREE
  *                       (hooked)        each of these can fail into ▲ │
  *    └── over a limit: REFUSING ────────────────────────────────────┘ └──► RELEASING ── steward: durable ──► FREE
- *                                                                          (hooked)
+ *         WAITING: that, or on to ACQUIRING or CONNECTING                  (hooked)
  * A descriptor is unlisted before it is closed, in every state; so a listed number is always ours. */
 enum slot_state {
 	SLOT_FREE,
@@ -48,6 +48,7 @@ enum slot_state {
 	SLOT_RELAYING,
 	SLOT_CLOSING,    /* its end is known (record.reason); what was received is still being delivered */
 	SLOT_RELEASING,  /* no descriptors; waits until the steward has made the end durable */
+	SLOT_WAITING,    /* for a place, while those who hold one are asked whether they live; counts for nothing */
 	SLOT_STATES
 };
 
@@ -135,7 +136,9 @@ struct slot {
 	_Atomic uint64_t progress_ms[SIDES]; /* since when that side's peer has acknowledged nothing more, as last seen while
 	                                        bytes were outstanding */
 	uint64_t dropped[SIDES];   /* bytes that were taken from that side and given to no one: a unix socket has no books for it */
-	uint64_t spare[2];
+	int32_t full;              /* WAITING: for a place of the service (EDQUOT) or of its client there (EUSERS) */
+	uint32_t padding;
+	uint64_t spare[1];
 };
 
 /* CLOSING: when that side's linger_timeout ends, unless progress lengthens it. Each side has its own, from the same moment on; the

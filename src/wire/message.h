@@ -51,6 +51,8 @@ enum { MESSAGE_VERSION = 3, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_N
 	M(ENDED, session, 0, "the hooked session is over, its slot says how: make it durable") \
 	M(EVENTS, none, 0, "there are events to take") \
 	M(RESOLVE, session, 0, "a backend's addresses did not serve: resolve its name again") \
+	M(FULL, session, 0, "the session waits for a place, and its service is full: ask those who hold one whether they live") \
+	M(RECLAIMED, reclaimed, 0, "how RECLAIM goes on here: said when all are judged, and when the silent are gone") \
 	/* steward → relay */ \
 	M(STEWARD_HELLO, generation, 0, "I started: say again what waits for me") \
 	M(PLAN, generation, 1, "take this plan: its memfd") \
@@ -62,6 +64,8 @@ enum { MESSAGE_VERSION = 3, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_N
 	M(KILL, kill, 0, "end this session") \
 	M(PROBE, session, 0, "ask both its peers for a sign of life now; the kernel knows the answer") \
 	M(KILL_ALL, kill, 0, "end every session") \
+	M(RECLAIM, reclaim, 0, "ask the holders of this service whether they live, and end those who are silent") \
+	M(ROOM, session, 0, "answer to FULL: try for a place once more, and refuse if there is none") \
 	M(DRAIN, none, 0, "accept nothing more: close every listener after what is queued")
 
 enum message_kind {
@@ -135,6 +139,23 @@ struct message_kill {
 	struct reason reason;
 };
 
+/* Which sessions of a service are asked: those that count for its limits, or those that hold a lease. */
+enum holders { HOLDERS_COUNTED, HOLDERS_LEASED };
+struct message_reclaim {
+	uint64_t round;         /* the steward's number for it, never reused */
+	uint32_t service_id;
+	uint32_t holders;       /* enum holders */
+	uint32_t timeout_ms;    /* silence for so long, though asked, is an end */
+	uint32_t padding;
+	struct endpoint client; /* only those of this address, whatever port; AF_UNSPEC: all */
+};
+struct message_reclaimed {
+	uint64_t round;
+	uint32_t asked, silent; /* sessions; the silent are being ended */
+	uint32_t left;          /* that are about to go and have not gone yet, the silent among them */
+	uint32_t padding;
+};
+
 union message_body {
 	struct message_none none;
 	struct message_generation generation;
@@ -152,6 +173,8 @@ union message_body {
 	struct message_verdict verdict;
 	struct message_taken taken;
 	struct message_kill kill;
+	struct message_reclaim reclaim;
+	struct message_reclaimed reclaimed;
 };
 
 struct message {

@@ -56,7 +56,7 @@ static bool service_ok(const struct plan_header *h, const struct plan_service *s
 	return terminated(s->name, sizeof s->name) && s->id > 0 && s->id < CENSUS_SERVICES &&
 	       within(s->first_backend, s->backend_count, h->backend_count) &&
 	       within(s->reject_message.offset, s->reject_message.length, h->text_size) && s->balance <= BALANCE_FAILOVER &&
-	       side_ok(&p->side[SIDE_CLIENT]) && side_ok(&p->side[SIDE_BACKEND]) &&
+	       s->on_limit <= ON_LIMIT_RECLAIM && side_ok(&p->side[SIDE_CLIENT]) && side_ok(&p->side[SIDE_BACKEND]) &&
 	       p->side[SIDE_BACKEND].connect_timeout_ms > 0 && p->on_failure <= END_CLOSE && p->on_connect_failure <= END_CLOSE &&
 	       p->on_policy_end <= END_CLOSE;
 }

@@ -10,6 +10,9 @@
 
 enum { PLAN_MAGIC = 0x7477706c, PLAN_VERSION = 3 };
 
+/* What becomes of a client over a limit: it is refused at once, or those who hold a place are asked first. */
+enum on_limit { ON_LIMIT_REJECT, ON_LIMIT_RECLAIM };
+
 struct plan_text {
 	uint32_t offset, length; /* into the text section; no NUL is counted or needed */
 };
@@ -22,7 +25,8 @@ struct plan_service {
 	struct plan_text reject_message;
 	struct policy policy;
 	uint8_t balance;         /* enum balance */
-	uint8_t padding[7];
+	uint8_t on_limit;        /* enum on_limit */
+	uint8_t padding[6];
 };
 
 struct plan_backend {

@@ -179,6 +179,7 @@ static void move(struct slot *slot)
 			tell_end(slot);
 		break;
 	case SLOT_REFUSING:
+	case SLOT_WAITING:
 	case SLOT_CONNECTING:
 	case SLOT_CLOSING:
 	case SLOT_STATES:

@@ -68,6 +68,11 @@ tests_unit_test_say_LDADD = $(unit_wire_libs)
 unit_relay_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(UV_CFLAGS)
 unit_relay_libs = src/relay/librelay.a $(unit_wire_libs) $(UV_LIBS)
 
+check_PROGRAMS += tests/unit/test_question
+tests_unit_test_question_SOURCES = tests/unit/test_question.c
+tests_unit_test_question_CFLAGS = $(unit_relay_cflags)
+tests_unit_test_question_LDADD = $(unit_relay_libs)
+
 check_PROGRAMS += tests/unit/test_silence
 tests_unit_test_silence_SOURCES = tests/unit/test_silence.c
 tests_unit_test_silence_CFLAGS = $(unit_relay_cflags)

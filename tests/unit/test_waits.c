@@ -51,6 +51,7 @@ struct situation {
 
 static const struct situation situations[] = {
 	{"refusing", &just_now, NULL, {.state = SLOT_REFUSING, CLIENT_ONLY}},
+	{"waiting for a place 1 s", &just_now, NULL, {.state = SLOT_WAITING, .record.started_ms = AGO(1000), CLIENT_ONLY}},
 	{"waiting for acquire 2 s", &just_now, NULL, {.state = SLOT_ACQUIRING, .record.started_ms = AGO(2000), CLIENT_ONLY}},
 	{"waiting for acquire 0.4 s", NULL, NULL, {.state = SLOT_ACQUIRING, .record.started_ms = AGO(450), CLIENT_ONLY}},
 	{"connecting to 192.0.2.1:80 for 0.4 s", &just_now, NULL,

@@ -305,6 +305,10 @@ void waits_say(const struct waits_situation *w, char text[WAITS_TEXT])
 	case SLOT_REFUSING:
 		snprintf(text, WAITS_TEXT, "refusing");
 		return;
+	case SLOT_WAITING:
+		duration_say_passed(age_ms(w, w->slot->record.started_ms), time);
+		snprintf(text, WAITS_TEXT, "waiting for a place %s", time);
+		return;
 	case SLOT_ACQUIRING:
 		duration_say_passed(age_ms(w, w->slot->record.started_ms), time);
 		snprintf(text, WAITS_TEXT, "waiting for acquire %s%s", time, w->acquire_queued ? " (queued)" : "");

@@ -155,6 +155,10 @@ bool pair_handle(struct pair *p, struct message *m)
 	case MESSAGE_KILL:
 	case MESSAGE_KILL_ALL:
 	case MESSAGE_PROBE:
+	case MESSAGE_FULL:
+	case MESSAGE_RECLAIMED:
+	case MESSAGE_RECLAIM:
+	case MESSAGE_ROOM:
 	case MESSAGE_DRAIN:
 	case MESSAGE_KINDS:
 		break;

@@ -1,0 +1,16 @@
+/* A session's place in its service: it has one (tally.h), waits for one while those who hold are asked whether they live
+ * (on_limit = "reclaim"), or is refused. While it waits it counts for nothing. */
+#ifndef RELAY_PLACE_H
+#define RELAY_PLACE_H
+#include "relay/session.h"
+
+/* A new session: into the state that it begins with. */
+void place_begin(struct relay *relay, struct slot *slot, const struct plan_service *service);
+
+/* SLOT_WAITING: the steward's ROOM. It goes on, or is refused. */
+void place_try_again(struct relay *relay, struct session *session);
+
+/* A predecessor's session. */
+void place_adopt(struct slot *slot);
+
+#endif
