@@ -89,11 +89,14 @@ src_steward_libsteward_a_SOURCES = \
 	src/steward/log/log.c src/steward/log/log.h \
 	src/steward/log/record.c src/steward/log/record.h \
 	src/steward/plan/number_use.c src/steward/plan/number_use.h \
+	src/steward/reclaim/reclaims.c src/steward/reclaim/reclaims.h \
+	src/steward/reclaim/round.c src/steward/reclaim/round.h \
 	src/steward/roster/client_socket.c src/steward/roster/client_socket.h \
 	src/steward/roster/end_counts.c src/steward/roster/end_counts.h \
 	src/steward/roster/pair.c src/steward/roster/pair.h \
 	src/steward/roster/pair_requests.c \
 	src/steward/roster/roster.c src/steward/roster/roster.h \
+	src/steward/full.c \
 	src/steward/prepare.c \
 	src/steward/reload.c \
 	src/steward/report.c src/steward/report.h \

@@ -48,6 +48,18 @@ static void on_end_session(void *context, const struct session_key *key, const s
 	roster_kill(&s->roster, key->id, false, reason);
 }
 
+static bool on_busy(void *context, const struct session_key *key, const struct session_record *record)
+{
+	return steward_on_busy(context, key, record);
+}
+
+static void on_given_back(void *context, const char *service)
+{
+	struct steward *s = context;
+
+	reclaims_on_given_back(s->reclaims, service);
+}
+
 static void on_leases_stopped(void *context)
 {
 	struct steward *s = context;
@@ -61,6 +73,8 @@ static const struct lease_callbacks lease_callbacks = {
 	.on_verdict = on_verdict,
 	.on_end_durable = on_end_durable,
 	.on_end_session = on_end_session,
+	.on_busy = on_busy,
+	.on_given_back = on_given_back,
 	.on_stopped = on_leases_stopped,
 };
 
@@ -90,11 +104,12 @@ static bool control_reload(void *context)
 	return true;
 }
 
-static bool control_is_acquire_queued(void *context, const struct session_key *key)
+static void control_ask_acquire(void *context, const struct session_key *key, bool *ret_queued, bool *ret_busy)
 {
 	struct steward *s = context;
 
-	return leases_is_queued(s->leases, key);
+	*ret_queued = leases_is_queued(s->leases, key);
+	*ret_busy = reclaims_keep(s->reclaims, key);
 }
 
 static void open_control(struct steward *s)
@@ -103,7 +118,7 @@ static void open_control(struct steward *s)
 		.status = control_status,
 		.leases = control_leases,
 		.reload = control_reload,
-		.is_acquire_queued = control_is_acquire_queued,
+		.ask_acquire = control_ask_acquire,
 	};
 	const struct config *config = s->config ? s->config : s->change.config;
 	char error[CONTROL_ERROR_SIZE];

@@ -42,6 +42,9 @@ void steward_end(struct steward *s, int exit_status)
 	control_close(s->control);
 	s->control = NULL;
 	roster_close(&s->roster);
+	if (s->reclaims)
+		reclaims_close(s->reclaims);
+	s->reclaims = NULL;
 	if (s->resolver)
 		resolver_stop(s->resolver);
 	s->resolver = NULL;
@@ -63,14 +66,16 @@ static void on_acquire(void *context, const struct session_key *key, const struc
 	struct steward *s = context;
 
 	/* Also for a service that a reload removed, or took the hooks from, while it waited: what it has already is answered
-	 * first. */
-	leases_acquire(s->leases, key, record->service, record);
+	 * first. One that waits since acquire said busy goes on waiting. */
+	if (!reclaims_keep(s->reclaims, key))
+		leases_acquire(s->leases, key, record->service, record);
 }
 
 static void on_ended(void *context, const struct session_key *key, const struct session_record *record, bool recovered)
 {
 	struct steward *s = context;
 
+	reclaims_forget(s->reclaims, key);
 	/* leases_recover judges what is not in a ledger any more. */
 	if (s->phase >= PHASE_PREPARING)
 		leases_end(s->leases, key, record, recovered);
@@ -83,6 +88,25 @@ static void on_connected(void *context, const struct session_key *key, const str
 	/* What happened before is found in the ledger by leases_recover. */
 	if (s->phase >= PHASE_PREPARING)
 		leases_connected(s->leases, key, record);
+}
+
+static void on_full(void *context, const struct session_key *key, const struct slot *slot)
+{
+	steward_on_full(context, key, slot);
+}
+
+static void on_reclaimed(void *context, uint32_t relay, const struct message_reclaimed *reclaimed)
+{
+	struct steward *s = context;
+
+	reclaims_on_answer(s->reclaims, relay, reclaimed);
+}
+
+static void on_relay_began(void *context, uint32_t relay)
+{
+	struct steward *s = context;
+
+	reclaims_on_relay_began(s->reclaims, relay);
 }
 
 static void on_resolve(void *context, const char *backend)
@@ -113,6 +137,9 @@ static const struct roster_host roster_host = {
 	.on_acquire = on_acquire,
 	.on_ended = on_ended,
 	.on_connected = on_connected,
+	.on_full = on_full,
+	.on_reclaimed = on_reclaimed,
+	.on_relay_began = on_relay_began,
 	.on_resolve = on_resolve,
 	.on_violation = on_violation,
 	.on_progress = on_progress,
@@ -333,7 +360,8 @@ static int open_all(struct steward *s)
 	if (!s->ids || !s->listeners)
 		return -ENOMEM;
 	roster_init(&s->roster, &s->loop, s->listeners, &roster_host, s);
-	return resolver_new(&s->loop, &resolver_callbacks, s, &s->resolver);
+	r = steward_open_reclaims(s);
+	return r < 0 ? r : resolver_new(&s->loop, &resolver_callbacks, s, &s->resolver);
 }
 
 static void free_all(struct steward *s)

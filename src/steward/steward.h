@@ -4,7 +4,7 @@
  *      STOPPING (from any of the last three) ── sessions over ──► RELEASING ── leases released ──► STOPPED
  *
  * steward.c: the loop, and what others tell us; start.c: up to PREPARING; reload.c: how a config, or new addresses, come into
- * force; prepare.c: hooks of services around that; stop.c: the end. */
+ * force; prepare.c: hooks of services around that; full.c: when a service has no room; stop.c: the end. */
 #ifndef STEWARD_STEWARD_H
 #define STEWARD_STEWARD_H
 #include "steward/config/config.h"
@@ -14,6 +14,7 @@
 #include "steward/listen/listeners.h"
 #include "steward/names/resolver.h"
 #include "steward/plan/ids.h"
+#include "steward/reclaim/reclaims.h"
 #include "steward/report.h"
 #include "steward/roster/roster.h"
 #include "steward/upstream.h"
@@ -84,6 +85,7 @@ struct steward {
 	struct listeners *listeners;
 	struct roster roster;
 	struct leases *leases;
+	struct reclaims *reclaims;
 	struct control *control;
 	struct service_hooks *farewell; /* shutdown hooks, NULL: none */
 	bool farewell_begun;            /* they run; else they will when relays have shut the addresses */
@@ -132,6 +134,11 @@ void steward_on_stop(struct steward *steward, uint64_t deadline_ms); /* the supe
 void steward_on_orphaned(struct steward *steward);                   /* the supervisor is dead */
 void steward_orphan_step(struct steward *steward);                   /* should it be for too long */
 void steward_end_orphaned(struct steward *steward, bool asked);      /* asked: by an operator; no other supervisor will come */
+
+/* full.c */
+int steward_open_reclaims(struct steward *steward); /* 0 or -errno */
+void steward_on_full(struct steward *steward, const struct session_key *key, const struct slot *slot);
+bool steward_on_busy(struct steward *steward, const struct session_key *key, const struct session_record *record);
 
 /* steward.c */
 void steward_end(struct steward *steward, int exit_status); /* closes everything: the loop ends */

@@ -153,7 +153,8 @@ static void on_end_session(void *context, const struct session_key *key, const s
 	(void)context, (void)key, (void)reason;
 }
 
-static const struct lease_callbacks callbacks = {on_verdict, on_end_durable, on_end_session, on_stopped};
+static const struct lease_callbacks callbacks = {
+	.on_verdict = on_verdict, .on_end_durable = on_end_durable, .on_end_session = on_end_session, .on_stopped = on_stopped};
 
 static void move(struct slot *slot)
 {

@@ -48,7 +48,28 @@ static void on_end_session(void *context, const struct session_key *key, const s
 	f->told_to_end[key->id] = *reason;
 }
 
-static const struct lease_callbacks callbacks = {on_verdict, on_end_durable, on_end_session, on_stopped};
+static bool on_busy(void *context, const struct session_key *key, const struct session_record *record)
+{
+	struct fixture *f = context;
+	assert_int_equal(record->id, key->id);
+	f->busy++;
+	return f->keep_busy;
+}
+
+static void on_given_back(void *context, const char *service)
+{
+	assert_string_equal(service, "seats");
+	((struct fixture *)context)->given_back++;
+}
+
+static const struct lease_callbacks callbacks = {
+	.on_verdict = on_verdict,
+	.on_end_durable = on_end_durable,
+	.on_end_session = on_end_session,
+	.on_stopped = on_stopped,
+	.on_busy = on_busy,
+	.on_given_back = on_given_back,
+};
 
 struct session_key fixture_key(unsigned session)
 {

@@ -19,6 +19,9 @@ struct fixture {
 	int verdicts[FIXTURE_SESSIONS], durables[FIXTURE_SESSIONS];
 	struct slot slot[FIXTURE_SESSIONS]; /* state SLOT_FREE: does not live */
 	bool recovered, stopped;
+	bool keep_busy; /* who is told busy waits, and */
+	int busy;       /* was so often */
+	int given_back;
 };
 
 /* Scripts are shell text, run with the journal's path in $J; NULL: there is no such hook. */

@@ -243,6 +243,11 @@ tests_unit_test_number_use_SOURCES = tests/unit/test_number_use.c
 tests_unit_test_number_use_CFLAGS = $(unit_steward_cflags)
 tests_unit_test_number_use_LDADD = $(unit_steward_libs)
 
+check_PROGRAMS += tests/unit/test_reclaims
+tests_unit_test_reclaims_SOURCES = tests/unit/test_reclaims.c tests/unit/loop.h
+tests_unit_test_reclaims_CFLAGS = $(unit_steward_cflags)
+tests_unit_test_reclaims_LDADD = $(unit_steward_libs)
+
 check_PROGRAMS += tests/unit/test_roster
 tests_unit_test_roster_SOURCES = tests/unit/test_roster.c tests/unit/loop.h
 tests_unit_test_roster_CFLAGS = $(unit_steward_cflags)

@@ -78,7 +78,14 @@ static void on_connected(void *context, const struct session_key *key, const str
 }
 
 static const struct roster_host roster_host = {
-	on_acquire, on_ended, on_connected, on_resolve, on_violation, on_progress, on_closed};
+	.on_acquire = on_acquire,
+	.on_ended = on_ended,
+	.on_connected = on_connected,
+	.on_resolve = on_resolve,
+	.on_violation = on_violation,
+	.on_progress = on_progress,
+	.on_closed = on_closed,
+};
 
 static json_t *status(void *context)
 {
@@ -100,13 +107,14 @@ static bool reload(void *context)
 	return w->may_reload;
 }
 
-static bool is_acquire_queued(void *context, const struct session_key *key)
+static void ask_acquire(void *context, const struct session_key *key, bool *ret_queued, bool *ret_busy)
 {
 	(void)context;
-	return key->slot == 0;
+	*ret_queued = key->slot == 0;
+	*ret_busy = false;
 }
 
-static const struct control_host host = {status, leases, reload, is_acquire_queued};
+static const struct control_host host = {status, leases, reload, ask_acquire};
 
 static int dial(struct world *w)
 {

@@ -133,6 +133,50 @@ static void not_held(void **state)
 	fixture_close(&f);
 }
 
+/* The first holds the only seat. */
+static void busy(void **state)
+{
+	(void)state;
+	start(TAKE "[ -e $J.seat ] && exit 75; : >$J.seat", "rm $J.seat; " GIVE);
+	acquire(1);
+	assert_int_equal(f.verdict[1].verdict, VERDICT_GO);
+	/* Nobody is asked: refused. */
+	acquire(2);
+	assert_int_equal(f.verdict[2].verdict, VERDICT_REFUSE);
+	/* Kept waiting, it hears nothing, and its lease is gone. */
+	f.keep_busy = true;
+	fixture_acquire(&f, 3);
+	fixture_acquire(&f, 4);
+	fixture_until(&f, f.busy == 3 && counts().acquiring == 0);
+	assert_int_equal(f.verdicts[3] + f.verdicts[4], 0);
+	assert_int_equal(leases_giving_back(f.leases, "seats"), 0);
+	end(1);
+	fixture_until(&f, f.given_back == 1);
+	/* Asked again by its relay or by us it has a lease of its own, and is not kept twice. */
+	struct session_key third = fixture_key(3), fourth = fixture_key(4);
+	leases_acquire_again(f.leases, &third, &f.slot[3].record);
+	fixture_until(&f, f.verdicts[3]);
+	assert_int_equal(f.verdict[3].verdict, VERDICT_GO);
+	leases_acquire_again(f.leases, &fourth, &f.slot[4].record);
+	fixture_until(&f, f.verdicts[4]);
+	assert_int_equal(f.verdict[4].verdict, VERDICT_REFUSE);
+	assert_int_equal(f.busy, 3);
+	fixture_acquire(&f, 5);
+	fixture_until(&f, f.busy == 4 && counts().acquiring == 0);
+	struct session_key fifth = fixture_key(5);
+	leases_refuse_busy(f.leases, &fifth);
+	fixture_until(&f, f.verdicts[5]);
+	assert_refused(5, WHO_HOOK, HOW_LIMIT);
+	/* Its session ends meanwhile: that there is no lease is told. */
+	fixture_acquire(&f, 6);
+	fixture_until(&f, f.busy == 5 && counts().acquiring == 0);
+	end(6);
+	end(3);
+	fixture_until(&f, f.given_back == 2 && empty());
+	assert_int_equal(fixture_count(&f, "give"), 2);
+	fixture_close(&f);
+}
+
 static void unknown(void **state)
 {
 	(void)state;
@@ -665,6 +709,7 @@ int main(void)
 		cmocka_unit_test(held_and_released),
 		cmocka_unit_test(asked_twice),
 		cmocka_unit_test(not_held),
+		cmocka_unit_test(busy),
 		cmocka_unit_test(unknown),
 		cmocka_unit_test(told_and_renewed),
 		cmocka_unit_test(over_while_renewed),

@@ -30,7 +30,8 @@ struct world {
 	struct ledger ledger; /* the relay's mapping */
 	int relay;            /* its end of the channel */
 	struct message_pair name;
-	int acquired, ended, violations, progress;
+	int acquired, ended, violations, progress, full, began;
+	struct message_reclaimed reclaimed;
 	bool closed, recovered;
 	struct session_key key;
 	uint64_t connected; /* the last of which that was told */
@@ -89,7 +90,43 @@ static void on_connected(void *context, const struct session_key *key, const str
 	w->connected = key->id;
 }
 
-static const struct roster_host host = {on_acquire, on_ended, on_connected, on_resolve, on_violation, on_progress, on_closed};
+static void on_full(void *context, const struct session_key *key, const struct slot *slot)
+{
+	struct world *w = context;
+
+	w->full++;
+	w->key = *key;
+	w->record = slot->record;
+}
+
+static void on_reclaimed(void *context, uint32_t relay, const struct message_reclaimed *reclaimed)
+{
+	struct world *w = context;
+
+	assert_int_equal(relay, RELAY);
+	w->reclaimed = *reclaimed;
+}
+
+static void on_relay_began(void *context, uint32_t relay)
+{
+	struct world *w = context;
+
+	assert_int_equal(relay, RELAY);
+	w->began++;
+}
+
+static const struct roster_host host = {
+	.on_acquire = on_acquire,
+	.on_ended = on_ended,
+	.on_connected = on_connected,
+	.on_full = on_full,
+	.on_reclaimed = on_reclaimed,
+	.on_relay_began = on_relay_began,
+	.on_resolve = on_resolve,
+	.on_violation = on_violation,
+	.on_progress = on_progress,
+	.on_closed = on_closed,
+};
 
 static int reader_of(int fd)
 {
@@ -571,6 +608,61 @@ static void a_backend_to_resolve_is_named_by_its_address(void **state)
 	assert_string_equal(w->resolve, "unix:/run/plc.sock");
 }
 
+static void a_full_service_is_told_and_answered(void **state)
+{
+	struct world *w = *state;
+	struct message_reclaim order = {.round = 7, .service_id = 1, .timeout_ms = 1500};
+	struct message m;
+	uint64_t id;
+
+	greet(w);
+	id = begin_session(w, 3, SLOT_WAITING);
+	say_session(w, MESSAGE_FULL, id, 3, -1);
+	LOOP_UNTIL(&w->loop, w->full == 1);
+	assert_int_equal(w->key.id, id);
+	assert_false(roster_reclaim(&w->roster, RELAY + 1, &order));
+	assert_true(roster_reclaim(&w->roster, RELAY, &order));
+	expect(w, MESSAGE_RECLAIM, &m);
+	assert_memory_equal(&m.body.reclaim, &order, sizeof order);
+	message_send(
+		w->relay, MESSAGE_RECLAIMED, &(struct message_reclaimed){.round = 7, .asked = 3, .silent = 1, .left = 1}, NULL);
+	LOOP_UNTIL(&w->loop, w->reclaimed.round == 7);
+	assert_int_equal(w->reclaimed.silent, 1);
+	roster_room(&w->roster, &w->key);
+	expect(w, MESSAGE_ROOM, &m);
+	assert_int_equal(m.body.session.id, id);
+	assert_int_equal(m.body.session.slot, 3);
+	/* It has moved on, or is not there any more: an old message is no fault. */
+	atomic_store(&w->ledger.slots[3].state, SLOT_CONNECTING);
+	say_session(w, MESSAGE_FULL, id, 3, -1);
+	say_session(w, MESSAGE_FULL, id - 64, 3, -1);
+	message_send(w->relay, MESSAGE_RELAY_HELLO, &(struct message_hello){.generation = 1}, NULL);
+	LOOP_UNTIL(&w->loop, w->began == 1);
+	assert_int_equal(w->full, 1);
+	assert_int_equal(w->violations, 0);
+}
+
+static void more_silent_than_sessions_is_a_violation(void **state)
+{
+	static const struct message_reclaimed wrong[] = {
+		{.asked = SLOTS + 1},
+		{.asked = 2, .silent = 3},
+		{.asked = 2, .left = 3},
+	};
+	struct world *w = *state;
+
+	greet(w);
+	for (int i = 0; i < (int)(sizeof wrong / sizeof *wrong); i++) {
+		message_send(w->relay, MESSAGE_RECLAIMED, &wrong[i], NULL);
+		LOOP_UNTIL(&w->loop, w->violations == i + 1);
+		message_send(w->relay, MESSAGE_RELAY_HELLO, &(struct message_hello){.generation = 1}, NULL);
+		LOOP_UNTIL(&w->loop, w->began == i + 1);
+	}
+	say_session(w, MESSAGE_FULL, 1 << 6 | RELAY, SLOTS, -1);
+	LOOP_UNTIL(&w->loop, w->violations == 4);
+	assert_int_equal(w->reclaimed.asked, 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -586,6 +678,8 @@ int main(void)
 		T(answers_wait_for_a_relay_that_is_behind),
 		T(a_session_is_killed_by_name),
 		T(a_backend_to_resolve_is_named_by_its_address),
+		T(a_full_service_is_told_and_answered),
+		T(more_silent_than_sessions_is_a_violation),
 	};
 
 	log_to_nowhere();

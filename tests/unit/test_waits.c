@@ -182,6 +182,9 @@ static void a_queue_is_told(void **state)
 	(void)state;
 	waits_say(&w, text);
 	assert_string_equal(text, "waiting for acquire 5 m (queued)");
+	w.acquire_busy = true;
+	waits_say(&w, text);
+	assert_string_equal(text, "waiting for acquire 5 m (busy)");
 }
 
 static void a_long_address_is_cut(void **state)

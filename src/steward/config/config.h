@@ -6,6 +6,7 @@
 #define STEWARD_CONFIG_CONFIG_H
 #include "wire/ledger.h"
 #include "wire/message.h"
+#include "wire/plan.h"
 #include "wire/policy.h"
 
 #include <stdbool.h>
@@ -54,6 +55,7 @@ struct backend_config {
 	struct address address;
 };
 
+enum { RECLAIM_LEAST_MS = 1000 }; /* reclaim_timeout */
 struct service_config {
 	char name[SERVICE_NAME_SIZE];
 	struct address *listen;
@@ -64,7 +66,9 @@ struct service_config {
 	struct policy policy; /* policy.hooked: service_has_lease */
 	struct hook_config acquire, connected, renew, release, prepare_listen, shutdown;
 	uint32_t limit_connections, limit_per_client; /* 0: none */
-	char *reject_message;       /* NULL: a reset */
+	enum on_limit on_limit;
+	uint32_t reclaim_timeout_ms; /* 0: who holds is never asked */
+	char *reject_message;        /* NULL: a reset */
 	size_t reject_length;
 };
 

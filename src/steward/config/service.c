@@ -212,6 +212,19 @@ static void check_hook(
 	reader_complain(r, line_of(here), at, "no command (command = [ \"/path/of/program\", \"argument\" ];)");
 }
 
+/* The kernel asks nobody within a second of his last word. */
+static void check_reclaim(struct reader *r, const char *path, const config_setting_t *group, const struct service_config *service)
+{
+	const config_setting_t *here = member(member(group, "limits"), "reclaim_timeout");
+	char at[READER_PATH];
+
+	if (!service->reclaim_timeout_ms || service->reclaim_timeout_ms >= RECLAIM_LEAST_MS)
+		return;
+	snprintf(at, sizeof at, "%.120s.limits.reclaim_timeout", path);
+	reader_complain(
+		r, line_of(here ? here : group), at, "too short for anyone to answer (\"1s\" to \"60s\", or \"0s\": off)");
+}
+
 static void read_service(struct reader *r, const config_setting_t *group, size_t index, struct service_config *service)
 {
 	char path[READER_PATH];
@@ -237,6 +250,7 @@ static void read_service(struct reader *r, const config_setting_t *group, size_t
 		reader_complain(r, line_of(group), path, "no backends (backends = \"plc-a.lan:502\";)");
 	for (enum hook_event event = 0; event < HOOK_EVENTS; event++)
 		check_hook(r, path, group, hook_event_word(event), service_hook(service, event));
+	check_reclaim(r, path, group, service);
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
 		liveness_derive(&service->policy.side[s]);
 	service->policy.hooked = service_has_lease(service);

@@ -25,6 +25,7 @@ static const char *const words_balance[] = {"round-robin", "least-connections", 
 static const char *const words_log[] = {"auto", "text", "journal", "json", NULL};
 static const char *const words_mode[] = {"exec", "helper", NULL};
 static const char *const words_mode_alone[] = {"exec", NULL}; /* a helper is told of leases */
+static const char *const words_on_limit[] = {"reject", "reclaim", NULL};
 static const char *const words_on_error[] = {"refuse", "allow", NULL};
 
 /* tcp(7); the kernel refuses more: MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL, MAX_TCP_KEEPCNT of include/net/tcp.h */
@@ -162,6 +163,11 @@ static const struct setting settings_service_limits[] = {
 		.meaning = "sessions at a time, over all relays; 0: no limit"},
 	{"per_client", SETTING_NUMBER, FIELD(service_config, limit_per_client), .low = 0, .high = MILLION, .value = "0",
 		.meaning = "of them, those of one client address; 0: no limit"},
+	{"on_limit", SETTING_WORD, FIELD(service_config, on_limit), .words = words_on_limit, .value = "reject",
+		.meaning = "what becomes of a client over a limit"},
+	{"reclaim_timeout", SETTING_MS, FIELD(service_config, reclaim_timeout_ms), .low = 0, .high = 60 * SECOND, .off = true,
+		.value = "5s",
+		.meaning = "a holder that does not answer for so long when a newcomer waits has lost what it holds"},
 	{"reject_message", SETTING_REPLY, .high = 4096, .example = "busy\\r\\n",
 		.meaning = "what a client over a limit is told; a reset if not given"},
 	{.name = NULL},
@@ -270,7 +276,7 @@ bool setting_is_later(const char *parent, const char *name)
 		{NULL, "on_backend_gone"},
 		{NULL, "transparent"}, {NULL, "mark"},
 		{"", "status"}, {"", "drain_timeout"}, {"", "upgrade_timeout"},
-		{"limits", "rate"}, {"limits", "on_limit"}, {"limits", "reclaim_timeout"},
+		{"limits", "rate"},
 		{"acquire", "user"}, {"acquire", "group"}, {"release", "user"}, {"release", "group"},
 		{"connected", "user"}, {"connected", "group"}, {"renew", "user"}, {"renew", "group"},
 		{"prepare_listen", "user"}, {"prepare_listen", "group"}, {"shutdown", "user"}, {"shutdown", "group"},

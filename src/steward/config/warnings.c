@@ -51,6 +51,10 @@ static void tell_limits(const struct warnings *w, size_t service, const struct s
 		warnings_add(w, service, "limits", "a reject_message without a limit is never sent");
 	if (s->limit_per_client && s->limit_connections && s->limit_per_client >= s->limit_connections)
 		warnings_add(w, service, "limits.per_client", "it has no effect beside connections = %u", s->limit_connections);
+	if (s->on_limit == ON_LIMIT_RECLAIM && !s->limit_connections && !s->limit_per_client)
+		warnings_add(w, service, "limits.on_limit", "it has no effect without a limit");
+	if (s->on_limit == ON_LIMIT_RECLAIM && !s->reclaim_timeout_ms)
+		warnings_add(w, service, "limits.on_limit", "it has no effect with reclaim_timeout = \"0s\"");
 	if (s->limit_per_client && !addresses)
 		warnings_add(w, service, "limits.per_client", "it has no effect: clients of unix sockets have no address");
 }

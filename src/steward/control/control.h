@@ -33,7 +33,8 @@ struct control_host {
 	json_t *(*status)(void *context); /* a new reference */
 	struct leases *(*leases)(void *context);
 	bool (*reload)(void *context); /* begins one, answered by control_reloaded; false: not now */
-	bool (*is_acquire_queued)(void *context, const struct session_key *key); /* its acquire hook has not begun */
+	/* A session that waits for a lease: its acquire hook has not begun, or has said busy. */
+	void (*ask_acquire)(void *context, const struct session_key *key, bool *ret_queued, bool *ret_busy);
 };
 
 /* 0, or -errno with `error` for people. Without a path there is no socket, only control_serve. */

@@ -56,7 +56,7 @@ static json_t *describe_waits(struct control *c, const struct session_key *key, 
 
 	endpoint_format(&slot->record.backend, backend);
 	if (atomic_load(&slot->state) == SLOT_ACQUIRING)
-		w.acquire_queued = c->host->is_acquire_queued(c->context, key);
+		c->host->ask_acquire(c->context, key, &w.acquire_queued, &w.acquire_busy);
 	waits_say(&w, text);
 	return text_or_unknown(text);
 }

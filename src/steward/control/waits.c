@@ -311,7 +311,10 @@ void waits_say(const struct waits_situation *w, char text[WAITS_TEXT])
 		return;
 	case SLOT_ACQUIRING:
 		duration_say_passed(age_ms(w, w->slot->record.started_ms), time);
-		snprintf(text, WAITS_TEXT, "waiting for acquire %s%s", time, w->acquire_queued ? " (queued)" : "");
+		snprintf(text, WAITS_TEXT, "waiting for acquire %s%s", time,
+			w->acquire_busy     ? " (busy)"
+			: w->acquire_queued ? " (queued)"
+					    : "");
 		return;
 	case SLOT_CONNECTING:
 		say_connecting(w, text);

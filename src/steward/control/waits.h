@@ -10,6 +10,7 @@ struct waits_situation {
 	const struct tcp_facts *tcp[SIDES]; /* NULL: not known (no such socket now, a unix socket, or the kernel tells nothing) */
 	const char *backend;                /* its address as text */
 	bool acquire_queued;                /* its acquire hook has not begun */
+	bool acquire_busy;                  /* it said busy, and those who hold are asked whether they live */
 	uint64_t now_ms;                    /* CLOCK_MONOTONIC */
 };
 

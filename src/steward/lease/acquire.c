@@ -80,6 +80,7 @@ static void acquire_anew(struct lease *lease)
 	next->allow_on_error = lease->allow_on_error;
 	next->wanted = lease->wanted;
 	next->cooldown_ms = lease->cooldown_ms;
+	next->last_try = lease->last_try;
 	next->losses = lease->losses;
 	next->record.tree = leases->tree;
 	next->record.session = lease->record.session;
@@ -135,6 +136,15 @@ static enum how how_refused(const struct hook_result *result)
 	return result->value == EX_TEMPFAIL ? HOW_LIMIT : HOW_REFUSED;
 }
 
+/* Busy, and it is to wait until those who hold have been asked whether they live. */
+static bool waits_for_holders(const struct lease *lease, const struct hook_result *result)
+{
+	const struct leases *leases = lease->leases;
+	return result->outcome == HOOK_EXITED && result->value == EX_TEMPFAIL && lease->wanted && !lease->over &&
+	       !lease->last_try && !leases->stopping && leases->callbacks->on_busy &&
+	       leases->callbacks->on_busy(leases->context, &lease->record.key, &lease->record.session);
+}
+
 static void on_acquire_end(void *context, const struct hook_result *result)
 {
 	struct lease *lease = context;
@@ -160,6 +170,12 @@ static void on_acquire_end(void *context, const struct hook_result *result)
 
 	char text[512];
 	lease_describe(text, sizeof text, lease, HOOK_ACQUIRE, result);
+	if (waits_for_holders(lease, result)) {
+		LEASE_LOG(lease, LOG_INFO, "acquire hook %s: those who hold are asked whether they live", text);
+		lease->wanted = false;
+		lease_leave(lease, LEASE_EVENT_NOT_ACQUIRED);
+		return;
+	}
 	if (result->outcome == HOOK_EXITED || result->outcome == HOOK_NOT_RUN) {
 		bool ran = result->outcome == HOOK_EXITED;
 		LEASE_LOG(lease, ran ? LOG_NOTICE : LOG_WARNING, "acquire hook %s: not held", text);

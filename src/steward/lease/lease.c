@@ -154,12 +154,38 @@ void lease_unlink_predecessor(struct lease *lease)
 	lease->predecessor = NULL;
 }
 
+bool lease_is_given_back(const struct lease *lease)
+{
+	switch (lease->phase) {
+	case PHASE_ENDING:
+	case PHASE_TURN:
+	case PHASE_STARTING:
+	case PHASE_RELEASING:
+	case PHASE_LEAVING:
+		return lease->record.acquired_us != 0;
+	case PHASE_LOADED:
+	case PHASE_BEHIND:
+	case PHASE_QUEUED:
+	case PHASE_OPENING:
+	case PHASE_ACQUIRING:
+	case PHASE_CONFIRMING:
+	case PHASE_HELD:
+	case PHASE_BACKOFF:
+	case PHASE_GONE:
+		break;
+	}
+	return false;
+}
+
 static void lease_gone(struct lease *lease)
 {
 	assert_due(lease, LEASE_EFFECT_FORGOTTEN);
 	assert(!lease->hook && !lease->call);
 	pay_end(lease);
 	lease_unlink_predecessor(lease);
+	const struct lease_callbacks *callbacks = lease->leases->callbacks;
+	if (lease->record.acquired_us && callbacks->on_given_back)
+		callbacks->on_given_back(lease->leases->context, lease->record.session.service);
 	struct lease *successor = lease->successor;
 	lease_set_phase(lease, PHASE_GONE);
 	leases_forget(lease->leases, lease);

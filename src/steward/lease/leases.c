@@ -288,8 +288,8 @@ static bool acquire_known(struct leases *leases, const struct session_key *key, 
 	return false;
 }
 
-void leases_acquire(
-	struct leases *leases, const struct session_key *key, const char *service, const struct session_record *record)
+static void acquire(struct leases *leases, const struct session_key *key, const char *service,
+	const struct session_record *record, bool last_try)
 {
 	struct lease *predecessor;
 	if (acquire_known(leases, key, &predecessor))
@@ -327,6 +327,7 @@ void leases_acquire(
 	lease->allow_on_error = config->acquire.allow_on_error;
 	lease->cooldown_ms = config->acquire.cooldown_ms;
 	lease->wanted = true;
+	lease->last_try = last_try;
 	lease->record.tree = leases->tree;
 	lease->record.session = *record;
 	lease->record.session.id = key->id;
@@ -345,6 +346,31 @@ void leases_connected(struct leases *leases, const struct session_key *key, cons
 	struct lease *lease = leases_find(leases, key);
 	if (lease)
 		lease_connected(lease, record);
+}
+
+void leases_acquire(
+	struct leases *leases, const struct session_key *key, const char *service, const struct session_record *record)
+{
+	acquire(leases, key, service, record, false);
+}
+
+void leases_acquire_again(struct leases *leases, const struct session_key *key, const struct session_record *record)
+{
+	acquire(leases, key, record->service, record, true);
+}
+
+void leases_refuse_busy(struct leases *leases, const struct session_key *key)
+{
+	answer_at_once(leases, key, VERDICT_REFUSE, WHO_HOOK, HOW_LIMIT, 0);
+}
+
+uint32_t leases_giving_back(const struct leases *leases, const char *service)
+{
+	uint32_t count = 0;
+	for (const struct lease *lease = leases->all; lease; lease = lease->next)
+		if (lease_is_given_back(lease) && !strcmp(lease->record.session.service, service))
+			count++;
+	return count;
 }
 
 void leases_end(struct leases *leases, const struct session_key *key, const struct session_record *record, bool recovered)

@@ -35,6 +35,11 @@ struct lease_callbacks {
 	void (*on_end_session)(void *context, const struct session_key *key, const struct reason *reason);
 	/* Nothing runs and nothing is due: what leases_stop waits for. */
 	void (*on_stopped)(void *context);
+	/* Its acquire said that what it takes is busy. True: whoever holds is asked whether he lives; the session waits, and
+	 * leases_acquire_again or leases_refuse_busy follows. NULL: it is refused. From within other calls: call nothing back. */
+	bool (*on_busy)(void *context, const struct session_key *key, const struct session_record *record);
+	/* What a session of that service held has been given back. NULL, or as on_busy. */
+	void (*on_given_back)(void *context, const char *service);
 };
 
 /* state_directory/leases.db is opened (and made); a corrupt one is set aside. tree: of this tree, from BEGIN.
@@ -72,6 +77,13 @@ void leases_acquire(
 
 /* Its backend is connected; may be said more than once. */
 void leases_connected(struct leases *leases, const struct session_key *key, const struct session_record *record);
+
+/* After on_busy. Again: with a lease of its own, and busy is refused. */
+void leases_acquire_again(struct leases *leases, const struct session_key *key, const struct session_record *record);
+void leases_refuse_busy(struct leases *leases, const struct session_key *key);
+
+/* How many that sessions of this service held are being given back; those that wait for their next try do not count. */
+uint32_t leases_giving_back(const struct leases *leases, const char *service);
 
 /* The session is over; record says how. No verdict is given any more; an acquire that runs is left to finish, and what it takes
  * is released. recovered: no relay said so, its processes are gone. */

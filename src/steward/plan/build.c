@@ -82,6 +82,7 @@ static int add_service(
 	strcpy(s->name, service->name);
 	s->limit_connections = service->limit_connections;
 	s->limit_per_client = service->limit_per_client;
+	s->on_limit = service->reclaim_timeout_ms ? (uint8_t)service->on_limit : ON_LIMIT_REJECT;
 	s->policy = service->policy;
 	s->balance = (uint8_t)service->balance;
 	s->reject_message = (struct plan_text){draft->text_size, (uint32_t)service->reject_length};

@@ -18,7 +18,8 @@ enum {
 static const message_set from_relay = (message_set)1 << MESSAGE_RELAY_HELLO | (message_set)1 << MESSAGE_PLAN_TAKEN |
 				      (message_set)1 << MESSAGE_LISTENING | (message_set)1 << MESSAGE_ACQUIRE |
 				      (message_set)1 << MESSAGE_ENDED | (message_set)1 << MESSAGE_EVENTS |
-				      (message_set)1 << MESSAGE_RESOLVE;
+				      (message_set)1 << MESSAGE_RESOLVE | (message_set)1 << MESSAGE_FULL |
+				      (message_set)1 << MESSAGE_RECLAIMED;
 
 static void on_readiness(uv_poll_t *poll, int status, int events);
 

@@ -14,6 +14,7 @@ struct pair_answer {
 		struct message_verdict verdict;
 		struct message_session session;
 		struct message_kill kill;
+		struct message_reclaim reclaim;
 	} body;
 };
 

@@ -66,6 +66,28 @@ static bool handle_acquire(struct pair *p, const struct message_session *claim, 
 	return true;
 }
 
+static bool handle_full(struct pair *p, const struct message_session *claim)
+{
+	struct session_key key = key_of(p, claim->id, claim->slot);
+	struct slot slot;
+	int r = claimed_slot(p, claim, &slot);
+
+	if (r < 0)
+		return false;
+	if (r > 0 && atomic_load(&slot.state) == SLOT_WAITING)
+		p->roster->host->on_full(p->roster->context, &key, &slot);
+	return true;
+}
+
+/* Of a round that is over, or of a predecessor's, it is no more than late. */
+static bool handle_reclaimed(struct pair *p, const struct message_reclaimed *reclaimed)
+{
+	if (reclaimed->asked > p->ledger.slot_count || reclaimed->left > reclaimed->asked || reclaimed->silent > reclaimed->asked)
+		return false;
+	p->roster->host->on_reclaimed(p->roster->context, p->name.relay, reclaimed);
+	return true;
+}
+
 static bool handle_ended(struct pair *p, const struct message_session *claim)
 {
 	struct session_key key = key_of(p, claim->id, claim->slot);
@@ -91,6 +113,7 @@ static void handle_hello(struct pair *p, const struct message_hello *hello)
 	p->kill_due = p->roster->killing;
 	listeners_forget(p->roster->listeners, p->name.relay);
 	p->roster->host->on_progress(p->roster->context);
+	p->roster->host->on_relay_began(p->roster->context, p->name.relay);
 }
 
 /* Which backend, in words that the resolver knows: its id is only ours and the relay's. */
@@ -126,6 +149,10 @@ bool pair_handle(struct pair *p, struct message *m)
 		return true; /* they are taken after every turn of hearing */
 	case MESSAGE_RESOLVE:
 		return handle_resolve(p, &m->body.session);
+	case MESSAGE_FULL:
+		return handle_full(p, &m->body.session);
+	case MESSAGE_RECLAIMED:
+		return handle_reclaimed(p, &m->body.reclaimed);
 	case MESSAGE_NONE:
 	case MESSAGE_SETTINGS:
 	case MESSAGE_ACCEPTED:
@@ -155,8 +182,6 @@ bool pair_handle(struct pair *p, struct message *m)
 	case MESSAGE_KILL:
 	case MESSAGE_KILL_ALL:
 	case MESSAGE_PROBE:
-	case MESSAGE_FULL:
-	case MESSAGE_RECLAIMED:
 	case MESSAGE_RECLAIM:
 	case MESSAGE_ROOM:
 	case MESSAGE_DRAIN:
@@ -226,7 +251,7 @@ void pair_end_lost(struct pair *p)
 		if (e.record.ended_ms == 0)
 			e.record.ended_ms = uv_now(p->roster->loop);
 		key = key_of(p, e.record.id, i);
-		if (slot.policy.hooked && state != SLOT_REFUSING)
+		if (slot.policy.hooked && state != SLOT_REFUSING && state != SLOT_WAITING)
 			p->roster->host->on_ended(p->roster->context, &key, &e.record, state != SLOT_RELEASING);
 		if (!bsearch(&e.record.id, ids, id_count, sizeof ids[0], compare_ids))
 			pair_tell_event(p, &e);

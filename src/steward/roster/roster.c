@@ -192,6 +192,25 @@ void roster_durable(struct roster *r, const struct session_key *key)
 		pair_answer(p, &answer);
 }
 
+void roster_room(struct roster *r, const struct session_key *key)
+{
+	struct pair *p = find(r, key);
+	struct pair_answer answer = {.kind = MESSAGE_ROOM, .body.session = {.id = key->id, .slot = key->slot}};
+
+	if (p)
+		pair_answer(p, &answer);
+}
+
+bool roster_reclaim(struct roster *r, uint32_t relay, const struct message_reclaim *order)
+{
+	struct pair_answer answer = {.kind = MESSAGE_RECLAIM, .body.reclaim = *order};
+
+	if (relay >= r->relays || !r->of[relay])
+		return false;
+	pair_answer(r->of[relay], &answer);
+	return true;
+}
+
 int roster_find(const struct roster *r, uint64_t id, uint32_t *ret_relay, uint32_t *ret_slot, struct slot *ret)
 {
 	uint32_t relay = (uint32_t)(id & (CENSUS_RELAYS - 1));

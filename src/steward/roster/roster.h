@@ -23,6 +23,12 @@ struct roster_host {
 	void (*on_ended)(void *context, const struct session_key *key, const struct session_record *record, bool recovered);
 	/* A hooked session's backend is connected; may be said more than once. */
 	void (*on_connected)(void *context, const struct session_key *key, const struct session_record *record);
+	/* It waits for a place in its full service; the answer is roster_room. */
+	void (*on_full)(void *context, const struct session_key *key, const struct slot *slot);
+	/* Answer of that relay to roster_reclaim, twice where some are left at first. */
+	void (*on_reclaimed)(void *context, uint32_t relay, const struct message_reclaimed *reclaimed);
+	/* It has started, and knows nothing of what was asked of a predecessor. */
+	void (*on_relay_began)(void *context, uint32_t relay);
 	void (*on_resolve)(void *context, const char *backend); /* address text */
 	void (*on_violation)(void *context, const struct message_pair *pair);
 	void (*on_progress)(void *context); /* a relay took a plan, answered for a listener, came or went */
@@ -87,6 +93,9 @@ int roster_find(const struct roster *roster, uint64_t id, uint32_t *ret_relay, u
 int roster_kill(struct roster *roster, uint64_t id, bool now, const struct reason *reason);
 /* Has its relay ask both peers for a sign of life. 0; -ENOENT: no such session. */
 int roster_probe(struct roster *roster, uint64_t id);
+/* Has that relay ask its holders whether they live. False: there is no such relay now. */
+bool roster_reclaim(struct roster *roster, uint32_t relay, const struct message_reclaim *order);
+void roster_room(struct roster *roster, const struct session_key *key);
 void roster_drain(struct roster *roster);
 void roster_kill_all(struct roster *roster, bool now, const struct reason *reason);
 
