@@ -11,6 +11,7 @@ EXTRA_DIST += \
 	tests/system/direct.py \
 	tests/system/direct_cases.py \
 	tests/system/helper.py \
+	tests/system/holders.py \
 	tests/system/hooks.py \
 	tests/system/installed.py \
 	tests/system/hostile.py \
@@ -24,6 +25,7 @@ EXTRA_DIST += \
 	tests/system/process.py \
 	tests/system/resource_journal.py \
 	tests/system/scribble.py \
+	tests/system/seats.py \
 	tests/system/settings.py \
 	tests/system/slow.py \
 	tests/system/stage.py \
@@ -60,6 +62,7 @@ EXTRA_DIST += \
 	tests/system/test_probe.py \
 	tests/system/test_real.py \
 	tests/system/test_relay.py \
+	tests/system/test_reclaim.py \
 	tests/system/test_reload.py \
 	tests/system/test_reload_storm.py \
 	tests/system/test_scribble.py \
