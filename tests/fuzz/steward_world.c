@@ -73,6 +73,28 @@ static void on_connected(void *context, const struct session_key *key, const str
 	check_record(record);
 }
 
+static void on_full(void *context, const struct session_key *key, const struct slot *slot)
+{
+	struct steward_world *w = context;
+
+	FUZZ_MUST(key->relay == OVERLAY_RELAY && key->incarnation == 1);
+	check_record(&slot->record);
+	roster_room(&w->roster, key);
+}
+
+static void on_reclaimed(void *context, uint32_t relay, const struct message_reclaimed *reclaimed)
+{
+	(void)context;
+	(void)reclaimed;
+	FUZZ_MUST(relay == OVERLAY_RELAY);
+}
+
+static void on_relay_began(void *context, uint32_t relay)
+{
+	(void)context;
+	FUZZ_MUST(relay == OVERLAY_RELAY);
+}
+
 static void on_resolve(void *context, const char *backend)
 {
 	(void)context;
@@ -97,8 +119,8 @@ static void on_closed(void *context)
 	((struct steward_world *)context)->closed = true;
 }
 
-static const struct roster_host roster_host = {
-	on_acquire, on_ended, on_connected, on_resolve, on_violation, on_progress, on_closed};
+static const struct roster_host roster_host = {on_acquire, on_ended, on_connected, on_full, on_reclaimed, on_relay_began,
+	on_resolve, on_violation, on_progress, on_closed};
 
 static json_t *status(void *context)
 {
@@ -120,13 +142,14 @@ static bool reload(void *context)
 	return false;
 }
 
-static bool is_acquire_queued(void *context, const struct session_key *key)
+static void ask_acquire(void *context, const struct session_key *key, bool *ret_queued, bool *ret_busy)
 {
 	(void)context;
-	return key->slot & 1;
+	*ret_queued = key->slot & 1;
+	*ret_busy = key->slot & 2;
 }
 
-static const struct control_host control_host = {status, leases, reload, is_acquire_queued};
+static const struct control_host control_host = {status, leases, reload, ask_acquire};
 
 void steward_world_open(struct steward_world *w, struct overlay *overlay, bool controlled)
 {
