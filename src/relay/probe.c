@@ -6,7 +6,7 @@
 #include "wire/liveness.h"
 
 enum {
-	PROBE_MS = 2500,
+	PROBE_MS = 5000,  /* as long as the answer is waited for */
 	COUNT_MOST = 127, /* include/net/tcp.h MAX_TCP_KEEPCNT */
 };
 
@@ -37,6 +37,14 @@ static uint32_t count_in(const struct side_policy *rhythm, const struct side_pol
 	return (uint32_t)earlier(later(count, 1), COUNT_MOST);
 }
 
+/* With it, the policy's or one left from pacing, the second question would end one that has been silent for longer:
+ * net/ipv4/tcp_timer.c tcp_keepalive_timer. */
+static void drop_user_timeout(const struct relay *relay, const struct slot *slot, enum side s)
+{
+	if (slot->policy.side[s].user_timeout_ms || !relay->rto_max_ms)
+		socket_set_user_timeout(slot->fd[s], 0);
+}
+
 /* often: so often is it to be asked from now on; NULL: as its policy says. False: it has yet to answer, and the count is not
  * quite the policy's. */
 static bool set(struct relay *relay, const struct session *session, enum side s, const struct side_policy *often)
@@ -52,6 +60,8 @@ static bool set(struct relay *relay, const struct session *session, enum side s,
 	rhythm = often ? *often : policy;
 	if (rhythm.keepalive_idle_s)
 		rhythm.keepalive_count = count_in(&rhythm, &policy, &asked);
+	if (often)
+		drop_user_timeout(relay, slot, s);
 	socket_set_keepalive(slot->fd[s], &rhythm, &option);
 	if (!often && policy.user_timeout_ms)
 		socket_set_user_timeout(slot->fd[s], policy.user_timeout_ms);
@@ -95,14 +105,12 @@ void probe_press(struct relay *relay, struct session *session, bool first)
 	session->asked_until_ms = relay->now_ms + PROBE_MS;
 	relay->asking = true;
 	slot->told |= TOLD_PROBE;
-	/* With it, the policy's or one left from pacing, the second question would end one that has been silent for longer:
-	 * net/ipv4/tcp_timer.c tcp_keepalive_timer. */
-	if (first && (slot->policy.side[SIDE_CLIENT].user_timeout_ms || !relay->rto_max_ms))
-		socket_set_user_timeout(fd, 0);
-	if (first)
-		socket_set_keepalive(fd, &hardest, &option);
-	else
+	if (!first) {
 		socket_press(fd);
+		return;
+	}
+	drop_user_timeout(relay, slot, SIDE_CLIENT);
+	socket_set_keepalive(fd, &hardest, &option);
 }
 
 void probe_end_due(struct relay *relay)

@@ -3,9 +3,13 @@ import json
 import re
 import socket
 import threading
+import time
 
 import peers
+from daemon import Daemon
+from lab import Lab, with_port
 from peers import connect
+from settings import service
 from test_waits import TIME, says, stopped
 
 
@@ -72,3 +76,32 @@ def test_hundreds_at_once(through, backend):
     assert {(a["ok"], a.get("client"), a.get("backend")) for a in answers} == {(True, "alive", "alive")}
     for client in clients:
         client.close()
+
+
+def test_lost_question_ends_nobody():
+    """Not even where user_timeout has long passed since the peer's last sign of life: the kernel would end it at the second question."""
+    with Lab() as lab:
+        with lab.backends.inside():
+            backend = peers.Backend(peers.echo, with_port(lab.backends.host(4), 5000))
+        door, host = with_port(lab.clients.gateway[4], 7000), lab.clients.host(4)
+        quiet = {"keepalive": {"idle": "1h", "interval": "60s", "count": 3}, "user_timeout": "2s"}
+        warden = Daemon({"services": [service("echo", door, backend.address, client=quiet)]})
+        try:
+            with lab.warden.inside():
+                warden.start()
+            with lab.clients.inside():
+                client = connect(door, source=(host, 0))
+            client.send(10).read(10)
+            (session,) = warden.sessions()
+            time.sleep(3)  # silent for longer than user_timeout
+            lab.cut(host)
+            threading.Timer(2.5, lab.heal, [host]).start()
+            (answer,) = warden.ctl_json("probe", session["id"])
+            assert answer["client"] == "alive", answer
+            client.send(10).read(10)
+            client.close()
+            backend.close()
+            warden.stop()
+        finally:
+            warden.end_by_force()
+            warden.discard()
