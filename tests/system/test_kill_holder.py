@@ -1,4 +1,8 @@
 """The holder dies: its relay and all sessions live on, and go on living when the relay dies next."""
+import signal
+
+import pytest
+
 import peers
 from peers import End, connect
 from waiting import wait_for
@@ -68,3 +72,22 @@ def test_both_die_at_once(through, backend):
             return False
     wait_for(served, "service again")
     warden.check_descriptors = False
+
+
+@pytest.mark.parametrize("role", ["steward", "holder 0", "relay 0"])
+def test_a_crash_is_a_death_like_another(through, backend, role):
+    warden = through(backend(peers.echo).address, hooked=True)
+    warden.expect_deaths(*(r for r in ("steward", "holder", "relay") if role.startswith(r)))
+    with connect(warden.address) as client:
+        client.send(10_000).read(10_000)
+        before = warden.role(role)
+        before.kill(signal.SIGSEGV)
+        client.send(100_000).read(100_000)
+        warden.wait_role(role, not_this=before)
+        with connect(warden.address) as newcomer:
+            newcomer.send(10).read(10).finish()
+            assert newcomer.read_to_end() == End("eof", 0)
+        client.send(10).read(10).finish()
+        assert client.read_to_end() == End("eof", 0)
+    wait_for(lambda: len(warden.hooks["hooks"].released()) == 2, "releases")
+    warden.note_baseline()
