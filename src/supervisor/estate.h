@@ -63,7 +63,7 @@ struct estate_numbers {
 	_Atomic uint32_t steward_ready; /* 1: and it serves */
 	struct {
 		_Atomic uint32_t incarnation;
-		_Atomic uint32_t started; /* 1: a holder was started on it */
+		_Atomic uint32_t started; /* 1: a holder may run on it */
 		_Atomic uint32_t told;    /* incarnation that the steward knows */
 	} pairs[CENSUS_RELAYS];
 	_Atomic uint32_t settings_at; /* which of the two is whole: it is changed by writing the other */

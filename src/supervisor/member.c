@@ -92,7 +92,6 @@ int member_spawn(struct pair *pair, const struct spawn *spawn)
 	}
 	member_list(member, process);
 	leave(member);
-	succession_note(pair->tree);
 	tree_let_run(pair->tree);
 	return 0;
 }

@@ -22,6 +22,7 @@ struct process {
 	struct watch *watch; /* owns the pidfd */
 	pid_t pid;
 	int gate;   /* it waits for a byte from here; -1: it runs */
+	bool waits; /* it cannot have run yet */
 	int status; /* -1: not known */
 	process_callback on_exit;
 	void *owner;
@@ -175,7 +176,19 @@ struct process *process_spawn(uv_loop_t *loop, const struct spawn *spawn, proces
 		return NULL;
 	}
 	process->gate = gate[1];
+	process->waits = true;
 	return process;
+}
+
+void process_ready_all(void)
+{
+	for (struct process *process = processes; process; process = process->next)
+		process->waits = false;
+}
+
+bool process_waits(const struct process *process)
+{
+	return process->waits;
 }
 
 void process_go_all(void)

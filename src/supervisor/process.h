@@ -32,8 +32,12 @@ struct spawn {
  * set. */
 struct process *process_spawn(uv_loop_t *loop, const struct spawn *spawn, process_callback on_exit, void *owner);
 
-/* Lets all run that wait. If we die before this, they never do. */
+/* Lets all run that wait. If we die before this, they never do. process_ready_all: from now on they count as those that may run. */
+void process_ready_all(void);
 void process_go_all(void);
+
+/* It cannot have run yet. */
+bool process_waits(const struct process *process);
 
 /* A process that someone says is his: takes the pidfd, and believes no word of it: it must be a pidfd of `pid`, and the process
  * must run as `uid`. NULL with errno set (EPERM: it is another's; ESRCH: it has ended; EACCES: /proc does not show it). */

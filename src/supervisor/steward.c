@@ -242,7 +242,6 @@ void steward_start(struct steward *steward)
 	estate_leave(&tree->estate, name_of(steward, ESTATE_STEWARD), process_fd(steward->process));
 	estate_leave(&tree->estate, name_of(steward, ESTATE_STEWARD_CHANNEL), channel[0]);
 	estate_leave(&tree->estate, name_of(steward, ESTATE_STEWARD_PULSE), steward->heart.fd);
-	succession_note(tree);
 	tree_let_run(tree);
 	steward->state = STEWARD_STARTING;
 	steward->since_ns = clock_mono_ns();

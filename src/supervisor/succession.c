@@ -1,6 +1,7 @@
 #include "supervisor/succession.h"
 
 #include "supervisor/lock.h"
+#include "supervisor/member.h"
 #include "supervisor/settings.h"
 #include "supervisor/tree.h"
 #include "wire/census.h"
@@ -13,6 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+
+/* Whoever still waits at its gate dies with us, and what was made for it counts for nothing. */
+static bool is_in_use(const struct pair *pair)
+{
+	bool waits = pair->members != NULL;
+
+	for (const struct member *member = pair->members; member; member = member->next)
+		waits &= process_waits(member->process);
+	return pair->started && !waits;
+}
 
 void succession_note(struct tree *tree)
 {
@@ -33,10 +44,10 @@ void succession_note(struct tree *tree)
 	n->stop_wanted = tree->stop_wanted;
 	n->steward_starts = tree->steward.starts;
 	n->steward_ready = tree->steward.state == STEWARD_READY;
-	n->steward_lives = tree->steward.process ? tree->steward.starts : 0;
+	n->steward_lives = tree->steward.process && !process_waits(tree->steward.process) ? tree->steward.starts : 0;
 	for (uint32_t i = 0; i < tree->pair_count; i++) {
 		n->pairs[i].incarnation = tree->pairs[i].incarnation;
-		n->pairs[i].started = tree->pairs[i].started;
+		n->pairs[i].started = is_in_use(&tree->pairs[i]);
 		n->pairs[i].told = tree->pairs[i].told;
 	}
 	n->pair_count = tree->pair_count;

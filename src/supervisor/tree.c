@@ -148,6 +148,8 @@ void tree_let_run(struct tree *tree)
 	} else if (now_ms - tree->stored_ms < STORE_MOST_MS) {
 		return;
 	}
+	process_ready_all();
+	succession_note(tree);
 	process_go_all();
 }
 

@@ -19,6 +19,8 @@ class Store:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(path)
         os.chmod(path, 0o777)
+        self.listens = threading.Event()          # cleared: nothing is taken for a while
+        self.listens.set()
         self._synced = threading.Event()
         self._stop = False
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -26,6 +28,7 @@ class Store:
 
     def _run(self):
         while True:
+            self.listens.wait()
             text, control, _flags, _from = self._socket.recvmsg(4096, socket.CMSG_SPACE(4 * 16))
             fds = array.array("i")
             for level, kind, data in control:
@@ -79,6 +82,7 @@ class Store:
 
     def close(self):
         self._stop = True
+        self.listens.set()
         self._say(b"STOP")
         self._thread.join()
         self._socket.close()

@@ -7,6 +7,7 @@ import time
 import pytest
 
 import peers
+import process
 from conftest import FULL
 from peers import End, connect
 from store import Store
@@ -154,6 +155,32 @@ def test_steward_that_died_before_it_was_taken_up(kept, backend):
         os.waitpid(steward.pid, 0)
         warden.start(ready=False)
         warden.wait_ready()
+        client.send(1000).read(1000)
+
+
+def test_role_that_systemd_was_not_told_of(kept, backend):
+    """It has not run yet: it waits for that, and dies with the supervisor."""
+    warden = kept(backend(peers.echo).address, top={"workers": 2})
+    warden.expect_deaths("steward", "relay")
+    with connect(warden.address) as client:
+        client.send(1000).read(1000)
+        warden.store.passed()
+        warden.store.listens.clear()
+        for n in range(12):  # its queue is full by then
+            relay = warden.role(f"relay {n % 2}")
+            relay.kill()
+            warden.wait_role(f"relay {n % 2}", not_this=relay)
+        title, steward = warden.role("supervisor").title, warden.role("steward")
+        steward.kill()
+        wait_for(lambda: any(p.title == title for p in process.children_of(warden.popen.pid)), "one that waits")
+        assert not warden.role("steward")
+        warden.tree()
+        warden.popen.kill()
+        warden.popen.wait()
+        warden.store.listens.set()
+        warden.start(ready=False)
+        warden.wait_ready()
+        warden.wait_role("steward")
         client.send(1000).read(1000)
 
 
