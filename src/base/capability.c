@@ -28,6 +28,20 @@ int capability_set(uint64_t permitted, uint64_t inheritable)
 	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }
 
+int capability_pass_on(uint64_t set)
+{
+	uint64_t permitted;
+	int r = capability_get_permitted(&permitted);
+
+	set &= permitted;
+	if (r == 0)
+		r = capability_set(permitted, set);
+	for (unsigned long i = 0; i < 64 && r == 0; i++)
+		if (set & (uint64_t)1 << i && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, i, 0, 0) < 0)
+			r = -errno;
+	return r;
+}
+
 int capability_keep_to_ourselves(void)
 {
 	uint64_t permitted;

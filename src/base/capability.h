@@ -11,6 +11,9 @@ int capability_get_permitted(uint64_t *ret);
  * -errno. */
 int capability_set(uint64_t permitted, uint64_t inheritable);
 
+/* Those of what we have that are in the set pass to the programs that we start, and no others. 0 or -errno. */
+int capability_pass_on(uint64_t set);
+
 /* What we have stays ours: nothing passes to a program that we start. 0 or -errno. */
 int capability_keep_to_ourselves(void);
 

@@ -12,6 +12,7 @@ src_steward_libconf_a_SOURCES = \
 	src/steward/config/command.c \
 	src/steward/config/config.c src/steward/config/config.h \
 	src/steward/config/explain.c src/steward/config/explain.h \
+	src/steward/config/hook_user.c src/steward/config/hook_user.h \
 	src/steward/config/hooks.c \
 	src/steward/config/kernel.c src/steward/config/kernel.h \
 	src/steward/config/list.c src/steward/config/list.h \
@@ -20,6 +21,7 @@ src_steward_libconf_a_SOURCES = \
 	src/steward/config/service.c \
 	src/steward/config/settings.c src/steward/config/settings.h \
 	src/steward/config/syntax.c src/steward/config/syntax.h \
+	src/steward/config/users.c \
 	src/steward/config/token.c src/steward/config/token.h \
 	src/steward/config/value.c src/steward/config/value.h \
 	src/steward/config/warn_times.c \
@@ -33,6 +35,7 @@ src_steward_libconf_a_SOURCES = \
 noinst_LIBRARIES += src/steward/liblease.a
 src_steward_liblease_a_CFLAGS = $(steward_cflags)
 src_steward_liblease_a_SOURCES = \
+	src/steward/config/hook_user.c src/steward/config/hook_user.h \
 	src/steward/config/hooks.c \
 	src/steward/helper/book.c src/steward/helper/book.h \
 	src/steward/helper/call.c src/steward/helper/call.h \
@@ -98,6 +101,7 @@ src_steward_libsteward_a_SOURCES = \
 	src/steward/roster/roster.c src/steward/roster/roster.h \
 	src/steward/full.c \
 	src/steward/prepare.c \
+	src/steward/privileges.c \
 	src/steward/reload.c \
 	src/steward/report.c src/steward/report.h \
 	src/steward/start.c \

@@ -351,6 +351,8 @@ void steward_reload(struct steward *s)
 	c->cause = CAUSE_RELOAD;
 	c->config = NULL;
 	r = config_load(s->config_path, &config, &errors);
+	if (r == 0 && (r = steward_check_users(s, config, &errors)) < 0)
+		config_free(config);
 	if (r < 0) {
 		for (size_t i = 0; i < errors.count; i++)
 			report_add(&c->report, "%s", errors.lines[i]);

@@ -69,6 +69,11 @@ static void on_leases_stopped(void *context)
 	steward_farewell_all(s);
 }
 
+static void on_leases_quiet(void *context)
+{
+	steward_give_up_privileges(context);
+}
+
 static const struct lease_callbacks lease_callbacks = {
 	.on_verdict = on_verdict,
 	.on_end_durable = on_end_durable,
@@ -76,6 +81,7 @@ static const struct lease_callbacks lease_callbacks = {
 	.on_busy = on_busy,
 	.on_given_back = on_given_back,
 	.on_stopped = on_leases_stopped,
+	.on_quiet = on_leases_quiet,
 };
 
 /* ---- what the control socket asks ---- */
@@ -257,7 +263,7 @@ void steward_on_resume(struct steward *s, struct message *m)
 		steward_end(s, EX_SOFTWARE);
 		return;
 	}
-	r = config_parse(s->config_path, text, length, &s->config, &errors);
+	r = config_parse_again(s->config_path, text, length, &s->config, &errors);
 	munmap(text, length);
 	if (r < 0) {
 		steward_report_config(s->config_path, &errors);
@@ -268,6 +274,7 @@ void steward_on_resume(struct steward *s, struct message *m)
 	m->fds[0] = -1;
 	s->generation = m->body.generation.generation;
 	steward_use_settings(s, s->config);
+	steward_tell_users_gone(s->config);
 }
 
 void steward_on_begin(struct steward *s, const struct message *m)

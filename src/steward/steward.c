@@ -1,6 +1,5 @@
 #include "steward/steward.h"
 
-#include "base/capability.h"
 #include "base/clock.h"
 #include "steward/log/log.h"
 #include "wire/programs.h"
@@ -385,7 +384,7 @@ int steward_run(const char *config_path, bool resume)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	capability_keep_to_ourselves(); /* hooks get none of it */
+	steward_note_privileges(&s);
 	if (fcntl(INHERIT_SUPERVISOR, F_GETFD) < 0 || fcntl(INHERIT_PARENT, F_GETFD) < 0) {
 		log_line(LOG_ERR, "--role is for the supervisor: it passes what this needs. Start tcpwarden instead");
 		return EX_USAGE;
@@ -401,7 +400,9 @@ int steward_run(const char *config_path, bool resume)
 	s.resume = resume;
 	s.resumed_fd = -1;
 	map_pulse(&s);
-	if (!resume && (r = config_load(config_path, &s.change.config, &errors)) < 0) {
+	if (!resume && (r = config_load(config_path, &s.change.config, &errors)) == 0)
+		r = steward_check_users(&s, s.change.config, &errors);
+	if (!resume && r < 0) {
 		steward_report_config(config_path, &errors);
 		return r == -ENOMEM ? EX_OSERR : EX_CONFIG;
 	}

@@ -4,7 +4,8 @@
  *      STOPPING (from any of the last three) ── sessions over ──► RELEASING ── leases released ──► STOPPED
  *
  * steward.c: the loop, and what others tell us; start.c: up to PREPARING; reload.c: how a config, or new addresses, come into
- * force; prepare.c: hooks of services around that; full.c: when a service has no room; stop.c: the end. */
+ * force; prepare.c: hooks of services around that; full.c: when a service has no room; privileges.c: what hooks of other users need;
+ * stop.c: the end. */
 #ifndef STEWARD_STEWARD_H
 #define STEWARD_STEWARD_H
 #include "steward/config/config.h"
@@ -58,11 +59,19 @@ struct change {
 	struct report report;
 };
 
+/* Of which hooks of other users have need. */
+enum privileges {
+	PRIVILEGES_NONE, /* there never were any */
+	PRIVILEGES_GIVEN_UP,
+	PRIVILEGES_KEPT,
+};
+
 struct steward {
 	uv_loop_t loop;
 	const char *config_path;
 	bool resume;
 	enum phase phase;
+	enum privileges privileges;
 	int exit_status;
 
 	struct upstream upstream;
@@ -118,6 +127,13 @@ void steward_names_changed(struct steward *steward);
 void steward_change_step(struct steward *steward); /* something that a change waits for may have happened */
 void steward_drop_change(struct steward *steward);
 void steward_on_resolved(struct steward *steward);
+
+/* privileges.c */
+void steward_note_privileges(struct steward *steward); /* first of all: those that we were started with */
+/* 0; -EINVAL and *errors: hooks of that config would run as users that they cannot run as; -ENOMEM. */
+int steward_check_users(const struct steward *steward, const struct config *config, struct config_errors *errors);
+void steward_tell_users_gone(const struct config *config); /* to the log, of one that was accepted before */
+void steward_give_up_privileges(struct steward *steward);  /* once leases are loaded: for good, unless there is a use for them */
 
 /* prepare.c */
 int steward_prepare(

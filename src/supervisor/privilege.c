@@ -96,15 +96,9 @@ int privilege_choose_relay(struct privilege *privilege, const char *name, char e
 
 int privilege_become_role(const struct privilege *privilege, enum privilege_role role)
 {
-	uint64_t bind = privilege->have & BIT(CAP_NET_BIND_SERVICE);
-	int r;
-
 	switch (role) {
 	case ROLE_STEWARD:
-		r = capability_set(bind, bind);
-		if (r < 0 || !bind)
-			return r;
-		return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0) < 0 ? -errno : 0;
+		return capability_pass_on(privilege->have);
 	case ROLE_HOLDER:
 		if (privilege->separated &&
 			(syscall(SYS_setgroups, (size_t)0, NULL) < 0 ||

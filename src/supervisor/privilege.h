@@ -1,7 +1,7 @@
 /* Which role runs as whom, and with what capabilities (capabilities(7)).
  *
  *   supervisor  tcpwarden         SETUID SETGID KILL NET_BIND_SERVICE, none of them inherited by accident
- *   steward     tcpwarden         NET_BIND_SERVICE
+ *   steward     tcpwarden         the same; it keeps all but NET_BIND_SERVICE only if hooks run as other users
  *   holder      users.relay       none, and none to be had (no_new_privs)
  *
  * Started by root, or by systemd as User=tcpwarden with these as ambient capabilities; an ordinary user without them runs all

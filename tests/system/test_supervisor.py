@@ -190,9 +190,9 @@ def test_users_and_capabilities(tree):
     relay = pwd.getpwnam("tcpwarden-relay").pw_uid
     assert pwd.getpwnam("tcpwarden").pw_uid == int(re.search(r"start resume=0 uid=(\d+)", t.log())[1])
     assert relay == int(t.expect(r"holder 0: start \d+ uid=(\d+)")[1])
-    bind = f"{1 << 10:016x}"  # CAP_NET_BIND_SERVICE
+    given = f"{1 << 5 | 1 << 6 | 1 << 7 | 1 << 10:016x}"  # CAP_KILL, SETGID, SETUID, of which it keeps what it needs; NET_BIND_SERVICE
     for name in ("Prm", "Eff", "Amb"):
-        assert f"steward Cap{name}:\t{bind}" in t.log()
+        assert f"steward Cap{name}:\t{given}" in t.log()
 
     def status(pid):
         with open(f"/proc/{pid}/status") as f:

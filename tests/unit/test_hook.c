@@ -137,6 +137,51 @@ static void timeouts(void **state)
 	assert_int_equal(run.outcome, HOOK_TIMED_OUT);
 }
 
+static void as_user(const struct hook_user *user, const char *text)
+{
+	char *command[] = {"/bin/sh", "-c", (char *)(uintptr_t)text, NULL};
+	char *environment[] = {"PATH=/usr/bin:/bin", NULL};
+	memset(&run, 0, sizeof run);
+	struct hook_program program = {.command = command,
+		.environment = environment,
+		.directory = "/",
+		.user = user,
+		.umask = -1,
+		.timeout_ms = 10000,
+		.dies_with_us = true};
+	assert_int_equal(hook_start(&run.hook, &loop, &program, true, &callbacks, NULL), 0);
+	finish();
+}
+
+static void other_users(void **state)
+{
+	(void)state;
+	uint32_t groups[] = {4001, 4002, 4294967294};
+	struct hook_user user = {true, 4000, 4001, groups, 3};
+	if (geteuid()) {
+		as_user(&user, "exit 0");
+		assert_int_equal(run.outcome, HOOK_NOT_RUN);
+		assert_int_equal(run.value, EPERM);
+		skip();
+	}
+	as_user(&user, "grep -E '^(Uid|Gid|Groups|Cap(Prm|Eff|Inh|Amb)):' /proc/self/status; echo well >/dev/stderr");
+	assert_exited(0);
+	assert_string_equal(run.output,
+		"Uid:\t4000\t4000\t4000\t4000\nGid:\t4001\t4001\t4001\t4001\nGroups:\t4001 4002 4294967294 \n"
+		"CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapAmb:\t0000000000000000\n");
+	assert_string_equal(run.lines, "well|");
+	user.group_count = 0;
+	as_user(&user, "grep ^Groups: /proc/self/status");
+	assert_string_equal(run.output, "Groups:\t \n");
+	user.uid = 0;
+	as_user(&user, "exit 0");
+	assert_int_equal(run.outcome, HOOK_NOT_RUN);
+	user.uid = HOOK_USER_GONE;
+	as_user(&user, "exit 0");
+	assert_int_equal(run.outcome, HOOK_NOT_RUN);
+	assert_int_equal(run.value, EPERM);
+}
+
 /* Deaf to SIGTERM, and so is what it left behind: all of it is gone before the end is told. */
 static void timeout_ignored(void **state)
 {
@@ -469,6 +514,7 @@ int main(void)
 		cmocka_unit_test(exits),
 		cmocka_unit_test(cannot_run),
 		cmocka_unit_test(timeouts),
+		cmocka_unit_test(other_users),
 		cmocka_unit_test(timeout_ignored),
 		cmocka_unit_test(outputs),
 		cmocka_unit_test(grandchild_holds_pipes),

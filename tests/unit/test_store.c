@@ -427,13 +427,20 @@ static void records(void **state)
 	(void)state;
 	char why[] = "exited with 1 \xff", *command[] = {"/hook", "a\xff\xc3\xa9 b\n\"", NULL}, *environment[] = {"K=\x80", NULL},
 	     *variables[] = {"A=\xfe", NULL};
+	uint32_t groups[] = {4, UINT32_MAX};
 	struct lease_record record = {
 		.tree = UINT64_MAX,
 		.key = {1, 2, 3, 0xfedcba9876543210},
 		.state = LEASE_RELEASING,
 		.unknown = true,
 		.ended = true,
-		.release = {command, environment, "/d\xe4", 022, 1234},
+		.connected = {.command = command, .directory = "/", .umask = -1},
+		.release = {.command = command,
+			.environment = environment,
+			.directory = "/d\xe4",
+			.user = {true, 1001, 1002, groups, 2},
+			.umask = 022,
+			.timeout_ms = 1234},
 		.hook = {.pid = 7, .start_ticks = 8, .boot = "boot"},
 		.variables = variables,
 		.route = {.family = AF_INET6, .port = 9, .scope = 4, .ip = {1, [15] = 255}},
@@ -457,6 +464,7 @@ static void records(void **state)
 	assert_string_equal(back.release.command[1], command[1]);
 	assert_string_equal(back.release.environment[0], environment[0]);
 	assert_string_equal(back.release.directory, "/d\xe4");
+	assert_true(hook_user_is(&back.release.user, &record.release.user) && !back.connected.user.other);
 	assert_string_equal(back.variables[0], variables[0]);
 	assert_memory_equal(&back.key, &record.key, sizeof record.key);
 	assert_memory_equal(&back.route, &record.route, sizeof record.route);
@@ -490,7 +498,11 @@ static void records(void **state)
 		"{\"version\":1,\"state\":\"odd\",\"session\":{}}", "{\"version\":2,\"state\":\"gone\",\"session\":{}}",
 		"{\"version\":2,\"state\":\"acquiring\",\"session\":{}}",
 		"{\"version\":1,\"state\":\"held\",\"session\":{},\"service\":\"s\",\"release\":{\"command\":[]}}",
-		"{\"version\":1,\"state\":\"held\",\"session\":{},\"service\":\"s\",\"release\":{\"command\":[1]}}"};
+		"{\"version\":1,\"state\":\"held\",\"session\":{},\"service\":\"s\",\"release\":{\"command\":[1]}}",
+		"{\"version\":2,\"state\":\"held\",\"session\":{},\"service\":\"s\","
+		"\"release\":{\"command\":[\"/a\"],\"directory\":\"/\",\"user\":[1]}}",
+		"{\"version\":2,\"state\":\"held\",\"session\":{},\"service\":\"s\","
+		"\"release\":{\"command\":[\"/a\"],\"directory\":\"/\",\"user\":[1,-1]}}"};
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
 		assert_int_equal(lease_record_decode(&back, wrong[i]), -EINVAL);
 }

@@ -25,6 +25,10 @@ static void hook_config_fini(struct hook_config *hook)
 	free_list(hook->command);
 	free_list(hook->environment);
 	free(hook->directory);
+	free(hook->user);
+	free(hook->group);
+	free(hook->user_at);
+	hook_user_fini(&hook->runs_as);
 }
 
 void service_config_fini(struct service_config *service)

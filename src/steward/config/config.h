@@ -4,6 +4,7 @@
  * it points to and dies whole with config_free. Names are not resolved here (resolver.h does) and nothing is opened. */
 #ifndef STEWARD_CONFIG_CONFIG_H
 #define STEWARD_CONFIG_CONFIG_H
+#include "steward/config/hook_user.h"
 #include "wire/ledger.h"
 #include "wire/message.h"
 #include "wire/plan.h"
@@ -46,9 +47,12 @@ struct hook_config {
 	uint32_t cooldown_ms; /* acquire; 0: never */
 	uint32_t every_ms;    /* renew */
 	bool allow_on_error;  /* on_error = "allow" */
-	char *directory;      /* NULL: the state directory */
-	char **environment;   /* "KEY=VALUE", NULL-terminated, or NULL */
-	int umask;            /* -1: as inherited */
+	char *user, *group;   /* names; NULL: its own group; ourselves */
+	char *user_at;        /* "file:line: setting", where the user is named; NULL: nowhere */
+	struct hook_user runs_as;
+	char *directory;    /* NULL: the state directory, or / for another user */
+	char **environment; /* "KEY=VALUE", NULL-terminated, or NULL */
+	int umask;          /* -1: as inherited */
 };
 
 struct backend_config {
@@ -98,6 +102,9 @@ struct config_errors {
  * below. */
 int config_parse(const char *file, const char *text, size_t length, struct config **ret, struct config_errors *errors);
 
+/* The same for a text that was accepted before: that a user has gone since is no error, but HOOK_USER_GONE. */
+int config_parse_again(const char *file, const char *text, size_t length, struct config **ret, struct config_errors *errors);
+
 /* Reads the file, then the same; what cannot be read is an error line of its own and -errno. */
 int config_load(const char *file, struct config **ret, struct config_errors *errors);
 
@@ -111,6 +118,10 @@ const struct hook_config *service_hook(const struct service_config *service, enu
 
 /* Whether its sessions have a lease: for any hook of a session. */
 bool service_has_lease(const struct service_config *service);
+
+/* A line for each hook that runs as another user (gone: as one that is no more): where that stands, then the words. 0, with
+ * ret->count 0 if there are none; -ENOMEM. */
+int config_tell_users(const struct config *config, bool gone, const char *words, struct config_errors *ret);
 
 const char *hook_event_word(enum hook_event event); /* the name of its settings */
 

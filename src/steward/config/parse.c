@@ -138,6 +138,7 @@ static void read_one(struct reader *r, const char *path, const struct setting *s
 	case SETTING_PATH:
 	case SETTING_PATH_ARRAY:
 	case SETTING_USER_ARRAY:
+	case SETTING_USER_NAME:
 	case SETTING_GROUP_NAME:
 		read_simple(r, path, s, value, into);
 		return;
@@ -260,13 +261,14 @@ static int parse_tree(struct reader *r, char *text, size_t length)
 	return r->no_memory ? -ENOMEM : r->error_count ? -EINVAL : 0;
 }
 
-int config_parse(const char *file, const char *text, size_t length, struct config **ret, struct config_errors *errors)
+static int parse(const char *file, const char *text, size_t length, bool again, struct config **ret, struct config_errors *errors)
 {
 	struct config *config = calloc(1, sizeof *config);
 	struct reader reader;
 	int r = -ENOMEM;
 
 	reader_init(&reader, file, config);
+	reader.again = again;
 	if (!config)
 		goto out;
 	config->file = strdup(file);
@@ -287,4 +289,14 @@ out:
 	}
 	*ret = config;
 	return 0;
+}
+
+int config_parse(const char *file, const char *text, size_t length, struct config **ret, struct config_errors *errors)
+{
+	return parse(file, text, length, false, ret, errors);
+}
+
+int config_parse_again(const char *file, const char *text, size_t length, struct config **ret, struct config_errors *errors)
+{
+	return parse(file, text, length, true, ret, errors);
 }

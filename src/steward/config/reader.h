@@ -20,6 +20,7 @@ struct reader {
 	} * errors;
 	size_t error_count, error_room;
 	bool muted; /* what is read now was complained of before */
+	bool again; /* the text was accepted before */
 	bool no_memory;
 	const config_setting_t *defaults;
 	struct known_listener {
@@ -52,6 +53,10 @@ void read_command(
 	struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value, void *into);
 void read_environment(
 	struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value, void *into);
+
+/* users.c: who a hook of that group, a service or the defaults, runs as; when all else of it has been read. */
+void read_hook_user(
+	struct reader *reader, const char *path, const config_setting_t *group, enum hook_event event, struct hook_config *hook);
 
 /* service.c: of a service. */
 void read_name(struct reader *reader, const char *path, const struct setting *setting, const config_setting_t *value,

@@ -199,13 +199,20 @@ static const config_setting_t *member(const config_setting_t *group, const char 
 	return group && config_setting_type(group) == CONFIG_TYPE_GROUP ? config_setting_get_member(group, name) : NULL;
 }
 
+static struct hook_config *hook_of(struct service_config *service, enum hook_event event)
+{
+	return (struct hook_config *)(uintptr_t)service_hook(service, event); /* const for who asks a config */
+}
+
 /* A service that speaks of a hook must have its command from somewhere. */
 static void check_hook(
-	struct reader *r, const char *path, const config_setting_t *group, const char *name, const struct hook_config *hook)
+	struct reader *r, const char *path, const config_setting_t *group, enum hook_event event, struct hook_config *hook)
 {
+	const char *name = hook_event_word(event);
 	const config_setting_t *here = member(member(group, "hooks"), name);
 	char at[READER_PATH];
 
+	read_hook_user(r, path, group, event, hook);
 	if (!here || hook->command || member(here, "command"))
 		return;
 	snprintf(at, sizeof at, "%.120s.hooks.%s", path, name);
@@ -249,7 +256,7 @@ static void read_service(struct reader *r, const config_setting_t *group, size_t
 	if (!member(group, "backends") && !member(r->defaults, "backends"))
 		reader_complain(r, line_of(group), path, "no backends (backends = \"plc-a.lan:502\";)");
 	for (enum hook_event event = 0; event < HOOK_EVENTS; event++)
-		check_hook(r, path, group, hook_event_word(event), service_hook(service, event));
+		check_hook(r, path, group, event, hook_of(service, event));
 	check_reclaim(r, path, group, service);
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
 		liveness_derive(&service->policy.side[s]);
@@ -284,6 +291,8 @@ void read_services(struct reader *r, const config_setting_t *services)
 	if (r->defaults) {
 		struct service_config scratch = {.name = ""};
 		read_group(r, "defaults", "defaults", settings_service, r->defaults, &scratch);
+		for (enum hook_event event = 0; event < HOOK_EVENTS; event++)
+			read_hook_user(r, "defaults", r->defaults, event, hook_of(&scratch, event));
 		service_config_fini(&scratch);
 	}
 	if (config_setting_type(services) != CONFIG_TYPE_LIST) {

@@ -79,8 +79,12 @@ static const struct setting settings_backend_side[] = {
 			.meaning = "whether it is run for each event, or once and told of them"},                                \
 		{"timeout", SETTING_MS, FIELD(hook_config, timeout_ms), .low = 100, .high = DAYS_24, .value = "10s",             \
 			.meaning = "how long it may run before it is ended"},                                                    \
+		{"user", SETTING_USER_NAME, FIELD(hook_config, user), .example = "seats",                                        \
+			.meaning = "who it runs as; the daemon's own user if not given"},                                        \
+		{"group", SETTING_GROUP_NAME, FIELD(hook_config, group), .example = "seats",                                     \
+			.meaning = "its group; its user's own if not given"},                                                    \
 		{"directory", SETTING_PATH, FIELD(hook_config, directory), .high = PATH_MAX - 1, .example = "/var/lib/seats",    \
-			.meaning = "its working directory; the state directory if not given"},                                   \
+			.meaning = "its working directory; the state directory if not given, / for another user"},               \
 		{"umask", SETTING_OCTAL, FIELD(hook_config, umask), .high = 0777, .example = "0027",                             \
 			.meaning = "its umask; the daemon's own if not given"},                                                  \
 	{                                                                                                                        \
@@ -277,9 +281,6 @@ bool setting_is_later(const char *parent, const char *name)
 		{NULL, "transparent"}, {NULL, "mark"},
 		{"", "status"}, {"", "drain_timeout"}, {"", "upgrade_timeout"},
 		{"limits", "rate"},
-		{"acquire", "user"}, {"acquire", "group"}, {"release", "user"}, {"release", "group"},
-		{"connected", "user"}, {"connected", "group"}, {"renew", "user"}, {"renew", "group"},
-		{"prepare_listen", "user"}, {"prepare_listen", "group"}, {"shutdown", "user"}, {"shutdown", "group"},
 		/* clang-format on */
 	};
 	bool service = strcmp(parent, "services") == 0 || strcmp(parent, "defaults") == 0;
@@ -335,6 +336,7 @@ void setting_describe(const struct setting *setting, char *text, size_t size)
 		snprintf(text, size, "an absolute path%s", setting->off ? ", or \"off\"" : "");
 		return;
 	case SETTING_USER_ARRAY:
+	case SETTING_USER_NAME:
 		snprintf(text, size, "the name of a user");
 		return;
 	case SETTING_GROUP_NAME:

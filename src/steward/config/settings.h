@@ -18,6 +18,7 @@ enum setting_kind {
 	SETTING_PATH,        /* char *; absolute */
 	SETTING_PATH_ARRAY,  /* char[size]; absolute */
 	SETTING_USER_ARRAY,  /* char[size]; the name of a user */
+	SETTING_USER_NAME,   /* char *; the name of a user */
 	SETTING_GROUP_NAME,  /* char *; the name of a group */
 	SETTING_COMMAND,     /* char **; argv, the first an absolute path */
 	SETTING_ENVIRONMENT, /* char **; "KEY=VALUE" */

@@ -153,7 +153,7 @@ static int store_user(const struct setting *s, const char *text, void *into, cha
 		good = good && (isalnum((unsigned char)*p) || *p == '_' || *p == '-' || *p == '.');
 	if (!good)
 		return impossible(s, text, why);
-	if (s->kind == SETTING_GROUP_NAME)
+	if (s->kind == SETTING_GROUP_NAME || s->kind == SETTING_USER_NAME)
 		return put_text(s, into, text);
 	assert(strlen(text) < s->size);
 	memset((char *)into + s->offset, 0, s->size);
@@ -190,6 +190,7 @@ int value_store(const struct setting *s, const char *text, void *into, char why[
 	case SETTING_PATH_ARRAY:
 		return store_path(s, text, into, why);
 	case SETTING_USER_ARRAY:
+	case SETTING_USER_NAME:
 	case SETTING_GROUP_NAME:
 		return store_user(s, text, into, why);
 	case SETTING_TEXT:

@@ -49,13 +49,14 @@ static bool is_of(const struct helper *helper, const struct hook_order *order, c
 {
 	return !strcmp(helper->service, service) && same_list(helper->order.command, order->command) &&
 	       same_list(helper->order.environment, order->environment) && !strcmp(helper->order.directory, order->directory) &&
-	       helper->order.umask == order->umask;
+	       helper->order.umask == order->umask && hook_user_is(&helper->order.user, &order->user);
 }
 
 static bool is_named(const struct helper *helper, const struct hook_config *hook)
 {
 	return hook->command && hook->mode == HOOK_MODE_HELPER && same_list(helper->order.command, hook->command) &&
-	       same_list(helper->order.environment, hook->environment) && helper->order.umask == hook->umask;
+	       same_list(helper->order.environment, hook->environment) && helper->order.umask == hook->umask &&
+	       hook_user_is(&helper->order.user, &hook->runs_as);
 }
 
 static bool is_wanted(const struct helpers *helpers, const struct helper *helper)

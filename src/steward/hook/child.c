@@ -1,11 +1,13 @@
 #include "steward/hook/child.h"
 
+#include "base/capability.h"
 #include "steward/hook/gate.h"
 #include "wire/programs.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -15,6 +17,7 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,7 +39,7 @@ struct child_plan {
 	const char *gate;
 	char **words; /* of the gate */
 	char *const *environment;
-	bool dies_with_us;
+	bool dies_with_us, other_user;
 	int error; /* why it is not the gate */
 };
 
@@ -113,7 +116,7 @@ static int pipe_open(int pair[2])
 }
 
 /* Sockets, not pipes, are what we write to: to do so when the child is gone must not raise SIGPIPE. */
-static int pipes_open(struct child_pipes *pipes, bool talks)
+static int pipes_open(struct child_pipes *pipes, bool talks, bool other_user)
 {
 	*pipes = no_pipes;
 	pipes->null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -130,6 +133,9 @@ static int pipes_open(struct child_pipes *pipes, bool talks)
 		r = pipe_open(pipes->out);
 	if (!r)
 		r = pipe_open(pipes->err);
+	/* It may write to them as they are, but to open them anew, as /dev/stderr, is a matter of their permissions. */
+	if (!r && other_user && (fchmod(pipes->out[THEIRS], 0622) || fchmod(pipes->err[THEIRS], 0622)))
+		r = -errno;
 	if (r)
 		pipes_close(pipes);
 	return r;
@@ -158,6 +164,9 @@ static int become_gate(void *argument)
 	setsid();
 	if (plan->dies_with_us) /* who died before this has closed the gate */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* That becomes the user, not we, whose memory is the steward's still. If this fails the gate will say so. */
+	if (plan->other_user)
+		capability_pass_on((uint64_t)1 << CAP_SETUID | (uint64_t)1 << CAP_SETGID);
 	execve(plan->gate, plan->words, plan->environment);
 	plan->error = errno;
 	_exit(127);
@@ -185,16 +194,23 @@ static size_t length_of(char *const *list)
 	return n;
 }
 
+/* The numbers among them, as text. */
+struct gate_numbers {
+	char mask[16], parent[16], user[HOOK_USER_TEXT];
+};
+
 /* The words of the gate (gate.c), of which only the list is new. */
-static char **gate_words(const struct hook_program *program, char **candidates, char *mask)
+static char **gate_words(const struct hook_program *program, char **candidates, struct gate_numbers *numbers)
 {
-	size_t files = length_of(candidates), words = length_of(program->command), at = 3;
+	size_t files = length_of(candidates), words = length_of(program->command), at = 5;
 	char **list = calloc(at + files + 1 + words + 1, sizeof *list);
 	if (!list)
 		return NULL;
 	list[0] = (char *)(uintptr_t) "tcpwarden: hook";
-	list[1] = mask;
-	list[2] = (char *)(uintptr_t)program->directory;
+	list[1] = numbers->mask;
+	list[2] = numbers->parent;
+	list[3] = numbers->user;
+	list[4] = (char *)(uintptr_t)program->directory;
 	memcpy(list + at, candidates, files * sizeof *list);
 	list[at + files] = (char *)(uintptr_t) "";
 	memcpy(list + at + files + 1, program->command, words * sizeof *list);
@@ -210,14 +226,19 @@ static const char *gate_path(void)
 
 int hook_child_start(struct hook_child *ret, const struct hook_program *program)
 {
-	char mask[16], **candidates = find_candidates(program);
+	static const struct hook_user ourselves;
+	struct gate_numbers numbers;
+	char **candidates = find_candidates(program);
 	struct child_plan plan = {.pipes = no_pipes,
 		.gate = gate_path(),
 		.environment = program->environment,
-		.dies_with_us = program->dies_with_us};
-	snprintf(mask, sizeof mask, "%d", program->umask);
-	plan.words = candidates ? gate_words(program, candidates, mask) : NULL;
-	int r = !plan.words ? -ENOMEM : !plan.gate ? -ENOENT : pipes_open(&plan.pipes, program->talks);
+		.dies_with_us = program->dies_with_us,
+		.other_user = program->user && program->user->other};
+	snprintf(numbers.mask, sizeof numbers.mask, "%d", program->umask);
+	snprintf(numbers.parent, sizeof numbers.parent, "%d", program->dies_with_us ? (int)getpid() : 0);
+	hook_user_format(program->user ? program->user : &ourselves, numbers.user);
+	plan.words = candidates ? gate_words(program, candidates, &numbers) : NULL;
+	int r = !plan.words ? -ENOMEM : !plan.gate ? -ENOENT : pipes_open(&plan.pipes, program->talks, plan.other_user);
 	pid_t pid = -1;
 	if (!r && (pid = start_gate(&plan)) < 0)
 		r = -errno;

@@ -1,6 +1,9 @@
 /* What a hook's process is before it is the hook: a program that waits for one byte, and then becomes the one it was told of.
  *
- *   gate UMASK DIRECTORY FILE... "" WORD...      descriptors GATE_IN and GATE_REPORT, the hook's environment
+ *   gate UMASK PARENT USER DIRECTORY FILE... "" WORD...      descriptors GATE_IN and GATE_REPORT, the hook's environment
+ *
+ * PARENT: 0, or the process without which it must not live. USER: as hook_user_format makes it, for which CAP_SETUID and
+ * CAP_SETGID are passed on to it.
  *
  * It is small, and started by vfork(2) and exec, since a fork copies the page tables of the steward, whose memory grows with the
  * leases, and each page that the steward then writes to while its child waits. Each FILE is tried as execvp(3) would. What goes
@@ -8,11 +11,14 @@
 #include "steward/hook/gate.h"
 
 #include "base/capability.h"
+#include "steward/config/hook_user.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -48,21 +54,44 @@ static void wait_for_byte(void)
 	close(GATE_IN);
 }
 
+/* Root, and who is no more, are nobody that a hook runs as. */
+static void become_user(char *text)
+{
+	gid_t groups[HOOK_USER_GROUPS_MAX];
+	size_t count = 0;
+	if (*text == '-')
+		return;
+	uid_t uid = (uid_t)strtoul(text, &text, 10);
+	gid_t gid = *text == ':' ? (gid_t)strtoul(text + 1, &text, 10) : 0;
+	while (*text && text[1] && count < HOOK_USER_GROUPS_MAX)
+		groups[count++] = (gid_t)strtoul(text + 1, &text, 10);
+	if (!uid || uid == HOOK_USER_GONE)
+		not_run(EPERM);
+	if (setgroups(count, groups) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid))
+		not_run(errno);
+}
+
 int main(int argc, char **argv)
 {
-	if (argc < 6 || fcntl(GATE_IN, F_GETFD) < 0 || fcntl(GATE_REPORT, F_SETFD, FD_CLOEXEC))
+	if (argc < 8 || fcntl(GATE_IN, F_GETFD) < 0 || fcntl(GATE_REPORT, F_SETFD, FD_CLOEXEC))
 		return 127;
 	take_default_signals();
 	wait_for_byte();
 
 	int mask = atoi(argv[1]);
-	capability_keep_to_ourselves();
+	pid_t parent = (pid_t)atoi(argv[2]);
+	become_user(argv[3]);
+	/* To become another ordinary user takes no capability away, but it does take this: prctl(2). */
+	if (capability_set(0, 0))
+		not_run(EPERM);
+	if (parent && (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent))
+		_exit(127);
 	if (mask >= 0)
 		umask((mode_t)mask);
-	if (chdir(argv[2]))
+	if (chdir(argv[4]))
 		not_run(errno);
 
-	char **file = argv + 3, **command = file;
+	char **file = argv + 5, **command = file;
 	while (**command)
 		command++;
 	command++;

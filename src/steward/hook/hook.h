@@ -12,6 +12,7 @@
  * ends or hook_stop is called, and its end is told when its whole group is gone. */
 #ifndef STEWARD_HOOK_HOOK_H
 #define STEWARD_HOOK_HOOK_H
+#include "steward/config/hook_user.h"
 #include "steward/hook/process_group.h"
 
 #include <stdbool.h>
@@ -31,8 +32,9 @@ struct hook_program {
 	char *const *command;     /* without a slash in its first word that is sought in PATH */
 	char *const *environment; /* all of it */
 	const char *directory;
-	int umask;           /* -1: as ours */
-	uint32_t timeout_ms; /* from the opening of the gate; not of one that talks */
+	const struct hook_user *user; /* NULL: ourselves */
+	int umask;                    /* -1: as ours */
+	uint32_t timeout_ms;          /* from the opening of the gate; not of one that talks */
 	bool talks;
 	bool dies_with_us; /* killed when we end; else it is for a successor to end */
 };

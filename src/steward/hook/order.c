@@ -35,13 +35,14 @@ int string_list_copy(char ***ret, char *const *from)
 	return 0;
 }
 
-static int copy_texts(struct hook_order *order, char *const *command, char *const *environment, const char *directory)
+static int copy_rest(struct hook_order *order, char *const *command, char *const *environment, const char *directory,
+	const struct hook_user *user)
 {
 	if (!command)
 		return 0;
 	order->directory = strdup(directory);
 	if (order->directory && !string_list_copy(&order->command, command) &&
-		!string_list_copy(&order->environment, environment))
+		!string_list_copy(&order->environment, environment) && !hook_user_copy(&order->user, user))
 		return 0;
 	hook_order_fini(order);
 	return -ENOMEM;
@@ -56,7 +57,9 @@ int hook_order_copy(struct hook_order *ret, const struct hook_config *from, cons
 		.allow_on_error = from->allow_on_error,
 		.helper = from->mode == HOOK_MODE_HELPER,
 	};
-	return copy_texts(ret, from->command, from->environment, from->directory ? from->directory : state_directory);
+	/* Another user may not enter the state directory. */
+	const char *usual = from->runs_as.other ? "/" : state_directory;
+	return copy_rest(ret, from->command, from->environment, from->directory ? from->directory : usual, &from->runs_as);
 }
 
 int hook_order_again(struct hook_order *ret, const struct hook_order *from)
@@ -64,7 +67,8 @@ int hook_order_again(struct hook_order *ret, const struct hook_order *from)
 	*ret = *from;
 	ret->command = ret->environment = NULL;
 	ret->directory = NULL;
-	return copy_texts(ret, from->command, from->environment, from->directory);
+	ret->user = (struct hook_user){0};
+	return copy_rest(ret, from->command, from->environment, from->directory, &from->user);
 }
 
 void hook_order_fini(struct hook_order *order)
@@ -72,6 +76,7 @@ void hook_order_fini(struct hook_order *order)
 	string_list_free(order->command);
 	string_list_free(order->environment);
 	free(order->directory);
+	hook_user_fini(&order->user);
 	*order = (struct hook_order){.umask = -1};
 }
 
@@ -81,6 +86,7 @@ struct hook_program hook_order_program(const struct hook_order *order, char *con
 		.command = order->command,
 		.environment = environment,
 		.directory = order->directory,
+		.user = &order->user,
 		.umask = order->umask,
 		.timeout_ms = order->timeout_ms,
 	};
@@ -102,8 +108,12 @@ void hook_result_describe(char *text, size_t size, const struct hook_result *res
 		snprintf(text, size, "was lost with its helper");
 		break;
 	case HOOK_NOT_RUN:
-		snprintf(text, size, "could not be run: %s: %s (in directory %s)", order->command[0], strerror(result->value),
-			order->directory);
+		if (order->user.other)
+			snprintf(text, size, "could not be run: %s: %s (as user %" PRIu32 ", in directory %s)", order->command[0],
+				strerror(result->value), order->user.uid, order->directory);
+		else
+			snprintf(text, size, "could not be run: %s: %s (in directory %s)", order->command[0],
+				strerror(result->value), order->directory);
 		break;
 	}
 }

@@ -9,6 +9,7 @@ struct hook_order {
 	char **command;     /* NULL: there is no such hook */
 	char **environment; /* its own, or NULL */
 	char *directory;
+	struct hook_user user;
 	int umask; /* -1: as ours */
 	uint32_t timeout_ms;
 	uint32_t every_ms;   /* renew */

@@ -40,6 +40,8 @@ struct lease_callbacks {
 	bool (*on_busy)(void *context, const struct session_key *key, const struct session_record *record);
 	/* What a session of that service held has been given back. NULL, or as on_busy. */
 	void (*on_given_back)(void *context, const char *service);
+	/* Of leases_recover: what a predecessor's hooks had left has ended, and nothing else has begun. NULL: not of interest. */
+	void (*on_quiet)(void *context);
 };
 
 /* state_directory/leases.db is opened (and made); a corrupt one is set aside. tree: of this tree, from BEGIN.
@@ -96,6 +98,9 @@ void leases_stop(struct leases *leases);
 /* Its handles close in the loop's next turns, and what is left of it is freed then. Hooks that run go on alone, as after our
  * death. */
 void leases_free(struct leases *leases);
+
+/* Whether any that is in the store is to run a hook as another user. */
+bool leases_name_users(const struct leases *leases);
 
 /* It waits for its turn to run its acquire hook, or for that of an earlier lease to be given back. */
 bool leases_is_queued(struct leases *leases, const struct session_key *key);

@@ -40,6 +40,16 @@ struct lease_counts leases_counts(const struct leases *leases)
 	return counts;
 }
 
+bool leases_name_users(const struct leases *leases)
+{
+	for (const struct lease *lease = leases->all; lease; lease = lease->next) {
+		const struct lease_record *record = &lease->record;
+		if (record->connected.user.other || record->renew.user.other || record->release.user.other)
+			return true;
+	}
+	return false;
+}
+
 static json_t *describe(const struct lease *lease)
 {
 	const struct lease_record *record = &lease->record;

@@ -229,6 +229,41 @@ static void session_decode(struct session_record *ret, const json_t *object)
 	endpoint_decode(&ret->backend, json_object_get(object, "backend"));
 }
 
+/* [uid, gid, its other groups...] */
+static bool put_user(json_t *object, const struct hook_user *user)
+{
+	if (!user->other)
+		return true;
+	json_t *array = json_pack("[II]", (json_int_t)user->uid, (json_int_t)user->gid);
+	for (size_t i = 0; array && i < user->group_count; i++) {
+		if (json_array_append_new(array, json_integer((json_int_t)user->groups[i]))) {
+			json_decref(array);
+			return false;
+		}
+	}
+	return put(object, "user", array);
+}
+
+static int user_decode(struct hook_user *ret, const json_t *array)
+{
+	size_t count = json_array_size(array);
+	if (!array)
+		return 0;
+	if (count < 2 || count > HOOK_USER_GROUPS_MAX + 2)
+		return -EINVAL;
+	uint32_t numbers[HOOK_USER_GROUPS_MAX + 2];
+	for (size_t i = 0; i < count; i++) {
+		const json_t *number = json_array_get(array, i);
+		json_int_t value = json_integer_value(number);
+		if (!json_is_integer(number) || value < 0 || value > UINT32_MAX)
+			return -EINVAL;
+		numbers[i] = (uint32_t)value;
+	}
+	return hook_user_copy(ret,
+		&(struct hook_user){
+			.other = true, .uid = numbers[0], .gid = numbers[1], .groups = numbers + 2, .group_count = count - 2});
+}
+
 static bool put_order(json_t *object, const char *key, const struct hook_order *order)
 {
 	json_t *value;
@@ -236,9 +271,10 @@ static bool put_order(json_t *object, const char *key, const struct hook_order *
 		return true;
 	value = put_object(object, key);
 	return value && put_list(value, "command", order->command) && put_list(value, "environment", order->environment) &&
-	       put_bytes(value, "directory", order->directory) && put_number(value, "umask", order->umask) &&
-	       put_number(value, "timeout_ms", order->timeout_ms) && put_number(value, "every_ms", order->every_ms) &&
-	       put_flag(value, "allow", order->allow_on_error) && put_flag(value, "helper", order->helper);
+	       put_bytes(value, "directory", order->directory) && put_user(value, &order->user) &&
+	       put_number(value, "umask", order->umask) && put_number(value, "timeout_ms", order->timeout_ms) &&
+	       put_number(value, "every_ms", order->every_ms) && put_flag(value, "allow", order->allow_on_error) &&
+	       put_flag(value, "helper", order->helper);
 }
 
 static int order_decode(struct hook_order *ret, const json_t *object)
@@ -254,6 +290,8 @@ static int order_decode(struct hook_order *ret, const json_t *object)
 	int r = list_decode(&ret->command, json_object_get(object, "command"));
 	if (!r)
 		r = list_decode(&ret->environment, json_object_get(object, "environment"));
+	if (!r)
+		r = user_decode(&ret->user, json_object_get(object, "user"));
 	if (!r && !(ret->directory = bytes_decode(json_object_get(object, "directory"))))
 		r = -EINVAL;
 	if (!r && (!ret->command || !ret->command[0]))

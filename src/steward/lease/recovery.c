@@ -106,6 +106,8 @@ static void put_back(void *visitor, const struct session_key *key, const struct 
 static void on_groups_gone(struct leftover_groups *leftover)
 {
 	struct leases *leases = leftover->timer.data;
+	if (leases->callbacks->on_quiet)
+		leases->callbacks->on_quiet(leases->context);
 	for (struct lease *lease = leases->all, *next; lease; lease = next) {
 		next = lease->next; /* judging frees none but this, and makes none */
 		if (lease->phase == PHASE_LOADED)
