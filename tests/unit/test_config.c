@@ -140,7 +140,8 @@ static void each_word_and_switch_is_stored(void **state)
 		"services: ( { " ONE "on_failure = \"close\"; on_connect_failure = \"reset_now\"; on_policy_end = \"close\";"
 		"balance = \"source-hash\"; connect_retries = 0; backend: { keepalive = \"off\"; linger = \"background\";"
 		"nodelay = false; connect_timeout = \"250ms\"; user_timeout = false; };"
-		"hooks: { release: { command = \"/bin/true\"; concurrency = 1; queue = 0; }; }; } );");
+		"hooks: { release: { command = \"/bin/true\"; concurrency = 1; }; acquire: { queue = 0; command = \"/bin/true\"; "
+		"}; }; } );");
 	const struct service_config *s = config_service(c, "a");
 
 	(void)state;
@@ -166,7 +167,7 @@ static void each_word_and_switch_is_stored(void **state)
 	assert_int_equal(s->policy.side[SIDE_BACKEND].nodelay, 0);
 	assert_int_equal(s->policy.side[SIDE_BACKEND].connect_timeout_ms, 250);
 	assert_int_equal(s->release.concurrency, 1);
-	assert_int_equal(s->release.queue, 0);
+	assert_int_equal(s->acquire.queue, 0);
 	assert_int_equal(s->policy.hooked, 1);
 	config_free(c);
 }

@@ -42,7 +42,7 @@ struct hook_config {
 	char **command; /* NULL: no such hook */
 	uint32_t timeout_ms;
 	uint32_t concurrency;
-	uint32_t queue;
+	uint32_t queue; /* acquire */
 	enum hook_mode mode;
 	uint32_t cooldown_ms; /* acquire; 0: never */
 	uint32_t every_ms;    /* renew */

@@ -99,16 +99,11 @@ static const struct setting settings_backend_side[] = {
 										.meaning = "how many of a service run at once"   \
 	}
 
-#define HOOK_QUEUE                                                                                                               \
-	{                                                                                                                        \
-		"queue", SETTING_NUMBER, FIELD(hook_config, queue), .low = 0, .high = MILLION, .value = "1024",                  \
-								    .meaning = "how many of a service wait for their turn"       \
-	}
-
 static const struct setting settings_acquire[] = {
 	HOOK_SETTINGS(words_mode),
 	HOOK_CONCURRENCY,
-	HOOK_QUEUE,
+	{"queue", SETTING_NUMBER, FIELD(hook_config, queue), .low = 0, .high = MILLION, .value = "1024",
+		.meaning = "how many of a service wait for their turn; more are refused"},
 	{"on_error", SETTING_WORD, FIELD(hook_config, allow_on_error), .words = words_on_error, .value = "refuse",
 		.meaning = "what becomes of the client when it says no"},
 	{"cooldown", SETTING_MS, FIELD(hook_config, cooldown_ms), .low = 100, .high = DAYS_24, .off = true, .value = "5s",
@@ -137,7 +132,6 @@ static const struct setting settings_renew[] = {
 static const struct setting settings_release[] = {
 	HOOK_SETTINGS(words_mode),
 	HOOK_CONCURRENCY,
-	HOOK_QUEUE,
 	{.name = NULL},
 };
 
