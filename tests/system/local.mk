@@ -47,6 +47,7 @@ EXTRA_DIST += \
 	tests/system/test_examples.py \
 	tests/system/test_helper.py \
 	tests/system/test_hook_abuse.py \
+	tests/system/test_hook_surroundings.py \
 	tests/system/test_hook_users.py \
 	tests/system/test_hooks.py \
 	tests/system/test_hostile.py \
