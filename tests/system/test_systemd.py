@@ -34,6 +34,25 @@ def test_a_session_is_told_in_fields(service):
     assert {s.split()[0] for s in seats[-2:]} == {"acquire", "release"} and len({s.split()[1] for s in seats[-2:]}) == 1
 
 
+def test_a_hook_of_another_user(service):
+    """The sandbox and the bounding set let the steward do that; without such a hook it has given up the means."""
+    def capabilities():
+        steward = service.run("pgrep", "-f", "^tcpwarden: steward").stdout.split()[0]
+        return service.run("sh", "-c", f"sed -n 's/^CapPrm:[[:space:]]*//p' /proc/{steward}/task/*/status").stdout.split()
+    connect(service)
+    assert set(capabilities()) == {f"{1 << 10:016x}"}
+    text = CONFIG % PORT
+    service.write("/etc/tcpwarden/who", '#!/bin/sh\necho "$TCPWARDEN_EVENT as $(id -un):$(id -gn)" >&2\n')
+    service.run("chmod", "755", "/etc/tcpwarden/who")
+    service.write("/etc/tcpwarden/tcpwarden.conf", text.replace(
+        "release = {", 'prepare_listen = { command = "/etc/tcpwarden/who"; user = "nobody"; }; release = {'))
+    reloaded = service.run("systemctl", "reload", "tcpwarden", check=False)
+    assert reloaded.returncode != 0 and "gave up at its start (restart tcpwarden)" in journal_text(service)
+    service.run("systemctl", "restart", "tcpwarden")
+    assert "prepare_listen hook: prepare_listen as nobody:nogroup" in journal_text(service)
+    connect(service)
+
+
 def test_reload(service):
     main = show(service, "MainPID")
     configure(service, PORT + 1)
