@@ -67,6 +67,7 @@ src_steward_liblease_a_SOURCES = \
 	src/steward/lease/record.c src/steward/lease/record.h \
 	src/steward/lease/recovery.c \
 	src/steward/lease/release.c \
+	src/steward/lease/row.c src/steward/lease/row.h \
 	src/steward/lease/service_lines.c src/steward/lease/service_lines.h \
 	src/steward/lease/set.h \
 	src/steward/lease/store.c src/steward/lease/store.h \

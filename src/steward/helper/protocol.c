@@ -1,7 +1,7 @@
 #include "steward/helper/protocol.h"
 
 #include "steward/hook/environment.h"
-#include "steward/lease/record.h"
+#include "steward/lease/row.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -29,7 +29,7 @@ static bool is_number(const char *name)
 static json_t *text_encode(const char *text)
 {
 	json_t *value = json_string(text);
-	return value ? value : record_bytes_encode(text);
+	return value ? value : row_bytes_encode(text);
 }
 
 static json_t *member_encode(const char *name, const char *value)

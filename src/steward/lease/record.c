@@ -1,6 +1,7 @@
 #include "steward/lease/record.h"
 
-#include <endian.h>
+#include "steward/lease/row.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -15,163 +16,22 @@ void lease_format(uint64_t fence, char text[24])
 	snprintf(text, 24, "%" PRIx64, fence);
 }
 
-/* Commands, environments and what hooks print are bytes; JSON knows only characters. Each byte is kept as the character of that
- * number. */
-json_t *record_bytes_encode(const char *bytes)
-{
-	size_t length = strlen(bytes), n = 0;
-	char *text = malloc(2 * length + 1);
-	if (!text)
-		return NULL;
-	for (size_t i = 0; i < length; i++) {
-		unsigned char c = (unsigned char)bytes[i];
-		if (c < 0x80) {
-			text[n++] = (char)c;
-		} else {
-			text[n++] = (char)(0xc0 | c >> 6);
-			text[n++] = (char)(0x80 | (c & 0x3f));
-		}
-	}
-	json_t *value = json_stringn(text, n);
-	free(text);
-	return value;
-}
-
-static char *bytes_decode(const json_t *value)
-{
-	const char *text = json_string_value(value);
-	char *bytes = text ? malloc(strlen(text) + 1) : NULL;
-	if (!bytes)
-		return NULL;
-	size_t n = 0;
-	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-		if (*c >= 0xc0 && c[1]) {
-			bytes[n++] = (char)((c[0] << 6 | (c[1] & 0x3f)) & 0xff);
-			c++;
-		} else {
-			bytes[n++] = (char)*c;
-		}
-	}
-	bytes[n] = '\0';
-	return bytes;
-}
-
-static json_t *list_encode(char *const *list)
-{
-	if (!list)
-		return json_null();
-	json_t *array = json_array();
-	for (; array && *list; list++) {
-		if (json_array_append_new(array, record_bytes_encode(*list))) {
-			json_decref(array);
-			return NULL;
-		}
-	}
-	return array;
-}
-
-static int list_decode(char ***ret, const json_t *array)
-{
-	*ret = NULL;
-	if (!array || json_is_null(array))
-		return 0;
-	if (!json_is_array(array))
-		return -EINVAL;
-	size_t count = json_array_size(array);
-	char **list = calloc(count + 1, sizeof *list);
-	if (!list)
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++) {
-		if (!(list[i] = bytes_decode(json_array_get(array, i)))) {
-			string_list_free(list);
-			return -EINVAL;
-		}
-	}
-	*ret = list;
-	return 0;
-}
-
-/* A row is written at each of a lease's moves, thousands of times a second: what is not known yet, 0 or nothing, does not stand
- * in it. value is taken. */
-static bool put(json_t *object, const char *key, json_t *value)
-{
-	return json_object_set_new_nocheck(object, key, value) == 0;
-}
-
-/* An object in an object, borrowed. NULL: out of memory. */
-static json_t *put_object(json_t *object, const char *key)
-{
-	json_t *value = json_object();
-	return put(object, key, value) ? value : NULL;
-}
-
-static size_t hex_put(char *text, const uint8_t *bytes, size_t length)
-{
-	static const char digits[] = "0123456789abcdef";
-	for (size_t i = 0; i < length; i++) {
-		text[2 * i] = digits[bytes[i] >> 4];
-		text[2 * i + 1] = digits[bytes[i] & 15];
-	}
-	return 2 * length;
-}
-
-/* 64 bits do not fit a JSON number. */
-static bool put_word(json_t *object, const char *key, uint64_t word)
-{
-	uint64_t big_endian = htobe64(word);
-	char text[2 * sizeof word];
-	return !word || put(object, key, json_stringn_nocheck(text, hex_put(text, (const uint8_t *)&big_endian, sizeof word)));
-}
-
-static bool put_number(json_t *object, const char *key, json_int_t value)
-{
-	return !value || put(object, key, json_integer(value));
-}
-
-static bool put_flag(json_t *object, const char *key, bool flag)
-{
-	return !flag || put(object, key, json_true());
-}
-
-static bool put_bytes(json_t *object, const char *key, const char *bytes)
-{
-	return !bytes || put(object, key, record_bytes_encode(bytes));
-}
-
-static bool put_list(json_t *object, const char *key, char *const *list)
-{
-	return !list || put(object, key, list_encode(list));
-}
-
-static uint64_t word_decode(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-	return text ? strtoull(text, NULL, 16) : 0;
-}
-
-static json_int_t number(const json_t *object, const char *key)
-{
-	return json_integer_value(json_object_get(object, key));
-}
-
 static bool put_endpoint(json_t *object, const char *key, const struct endpoint *endpoint)
 {
-	char ip[2 * sizeof endpoint->ip];
 	json_t *value;
 	if (endpoint->family == AF_UNSPEC)
 		return true;
-	value = put_object(object, key);
-	return value && put_number(value, "family", endpoint->family) && put_number(value, "port", endpoint->port) &&
-	       put_number(value, "scope", endpoint->scope) &&
-	       put(value, "ip", json_stringn_nocheck(ip, hex_put(ip, endpoint->ip, sizeof endpoint->ip)));
+	value = row_put_object(object, key);
+	return value && row_put_number(value, "family", endpoint->family) && row_put_number(value, "port", endpoint->port) &&
+	       row_put_number(value, "scope", endpoint->scope) && row_put_hex(value, "ip", endpoint->ip, sizeof endpoint->ip);
 }
 
 static void endpoint_decode(struct endpoint *ret, const json_t *object)
 {
 	*ret = (struct endpoint){
-		.family = (uint16_t)number(object, "family"),
-		.port = (uint16_t)number(object, "port"),
-		.scope = (uint32_t)number(object, "scope"),
+		.family = (uint16_t)row_number(object, "family"),
+		.port = (uint16_t)row_number(object, "port"),
+		.scope = (uint32_t)row_number(object, "scope"),
 	};
 	const char *ip = json_string_value(json_object_get(object, "ip"));
 	for (size_t i = 0; ip && i < sizeof ret->ip && sscanf(ip, "%2hhx", &ret->ip[i]) == 1; i++)
@@ -182,22 +42,23 @@ static bool put_reason(json_t *object, const struct reason *reason)
 {
 	if (!reason->who)
 		return true;
-	return put(object, "reason", json_pack("[iiii]", reason->who, reason->how, reason->operation, reason->state)) &&
-	       put_number(object, "errno", reason->error);
+	return row_put(object, "reason", json_pack("[iiii]", reason->who, reason->how, reason->operation, reason->state)) &&
+	       row_put_number(object, "errno", reason->error);
 }
 
 static bool put_session(json_t *object, const struct session_record *session)
 {
-	json_t *value = put_object(object, "session");
-	return value && put_word(value, "id", session->id) && put_word(value, "fence", session->fence) &&
-	       put_word(value, "started_us", session->started_us) && put_word(value, "started_ms", session->started_ms) &&
-	       put_word(value, "connected_ms", session->connected_ms) && put_word(value, "ended_ms", session->ended_ms) &&
+	json_t *value = row_put_object(object, "session");
+	return value && row_put_word(value, "id", session->id) && row_put_word(value, "fence", session->fence) &&
+	       row_put_word(value, "started_us", session->started_us) && row_put_word(value, "started_ms", session->started_ms) &&
+	       row_put_word(value, "connected_ms", session->connected_ms) && row_put_word(value, "ended_ms", session->ended_ms) &&
 	       put_endpoint(value, "client", &session->client) && put_endpoint(value, "local", &session->local) &&
 	       put_endpoint(value, "backend", &session->backend) &&
-	       put_word(value, "bytes_client", session->bytes[SIDE_CLIENT]) &&
-	       put_word(value, "bytes_backend", session->bytes[SIDE_BACKEND]) &&
-	       put_word(value, "undelivered_client", session->undelivered[SIDE_CLIENT]) &&
-	       put_word(value, "undelivered_backend", session->undelivered[SIDE_BACKEND]) && put_reason(value, &session->reason);
+	       row_put_word(value, "bytes_client", session->bytes[SIDE_CLIENT]) &&
+	       row_put_word(value, "bytes_backend", session->bytes[SIDE_BACKEND]) &&
+	       row_put_word(value, "undelivered_client", session->undelivered[SIDE_CLIENT]) &&
+	       row_put_word(value, "undelivered_backend", session->undelivered[SIDE_BACKEND]) &&
+	       put_reason(value, &session->reason);
 }
 
 static uint8_t reason_part(const json_t *object, size_t index)
@@ -208,21 +69,20 @@ static uint8_t reason_part(const json_t *object, size_t index)
 static void session_decode(struct session_record *ret, const json_t *object)
 {
 	*ret = (struct session_record){
-		.id = word_decode(object, "id"),
-		.fence = word_decode(object, "fence"),
-		.started_us = word_decode(object, "started_us"),
-		.started_ms = word_decode(object, "started_ms"),
-		.connected_ms = word_decode(object, "connected_ms"),
-		.ended_ms = word_decode(object, "ended_ms"),
-		.bytes = {[SIDE_CLIENT] = word_decode(object, "bytes_client"),
-			[SIDE_BACKEND] = word_decode(object, "bytes_backend")},
-		.undelivered = {[SIDE_CLIENT] = word_decode(object, "undelivered_client"),
-			[SIDE_BACKEND] = word_decode(object, "undelivered_backend")},
+		.id = row_word(object, "id"),
+		.fence = row_word(object, "fence"),
+		.started_us = row_word(object, "started_us"),
+		.started_ms = row_word(object, "started_ms"),
+		.connected_ms = row_word(object, "connected_ms"),
+		.ended_ms = row_word(object, "ended_ms"),
+		.bytes = {[SIDE_CLIENT] = row_word(object, "bytes_client"), [SIDE_BACKEND] = row_word(object, "bytes_backend")},
+		.undelivered = {[SIDE_CLIENT] = row_word(object, "undelivered_client"),
+			[SIDE_BACKEND] = row_word(object, "undelivered_backend")},
 		.reason = {.who = reason_part(object, 0),
 			.how = reason_part(object, 1),
 			.operation = reason_part(object, 2),
 			.state = reason_part(object, 3),
-			.error = (int32_t)number(object, "errno")},
+			.error = (int32_t)row_number(object, "errno")},
 	};
 	endpoint_decode(&ret->client, json_object_get(object, "client"));
 	endpoint_decode(&ret->local, json_object_get(object, "local"));
@@ -241,7 +101,7 @@ static bool put_user(json_t *object, const struct hook_user *user)
 			return false;
 		}
 	}
-	return put(object, "user", array);
+	return row_put(object, "user", array);
 }
 
 static int user_decode(struct hook_user *ret, const json_t *array)
@@ -269,12 +129,12 @@ static bool put_order(json_t *object, const char *key, const struct hook_order *
 	json_t *value;
 	if (!order->command)
 		return true;
-	value = put_object(object, key);
-	return value && put_list(value, "command", order->command) && put_list(value, "environment", order->environment) &&
-	       put_bytes(value, "directory", order->directory) && put_user(value, &order->user) &&
-	       put_number(value, "umask", order->umask) && put_number(value, "timeout_ms", order->timeout_ms) &&
-	       put_number(value, "every_ms", order->every_ms) && put_flag(value, "allow", order->allow_on_error) &&
-	       put_flag(value, "helper", order->helper);
+	value = row_put_object(object, key);
+	return value && row_put_list(value, "command", order->command) &&
+	       row_put_list(value, "environment", order->environment) && row_put_bytes(value, "directory", order->directory) &&
+	       put_user(value, &order->user) && row_put_number(value, "umask", order->umask) &&
+	       row_put_number(value, "timeout_ms", order->timeout_ms) && row_put_number(value, "every_ms", order->every_ms) &&
+	       row_put_flag(value, "allow", order->allow_on_error) && row_put_flag(value, "helper", order->helper);
 }
 
 static int order_decode(struct hook_order *ret, const json_t *object)
@@ -282,17 +142,17 @@ static int order_decode(struct hook_order *ret, const json_t *object)
 	*ret = (struct hook_order){.umask = -1};
 	if (!object || json_is_null(object))
 		return 0;
-	ret->umask = (int)number(object, "umask");
-	ret->timeout_ms = (uint32_t)number(object, "timeout_ms");
+	ret->umask = (int)row_number(object, "umask");
+	ret->timeout_ms = (uint32_t)row_number(object, "timeout_ms");
 	ret->helper = json_is_true(json_object_get(object, "helper"));
-	ret->every_ms = (uint32_t)number(object, "every_ms");
+	ret->every_ms = (uint32_t)row_number(object, "every_ms");
 	ret->allow_on_error = json_is_true(json_object_get(object, "allow"));
-	int r = list_decode(&ret->command, json_object_get(object, "command"));
+	int r = row_list(&ret->command, json_object_get(object, "command"));
 	if (!r)
-		r = list_decode(&ret->environment, json_object_get(object, "environment"));
+		r = row_list(&ret->environment, json_object_get(object, "environment"));
 	if (!r)
 		r = user_decode(&ret->user, json_object_get(object, "user"));
-	if (!r && !(ret->directory = bytes_decode(json_object_get(object, "directory"))))
+	if (!r && !(ret->directory = row_bytes(json_object_get(object, "directory"))))
 		r = -EINVAL;
 	if (!r && (!ret->command || !ret->command[0]))
 		r = -EINVAL;
@@ -304,15 +164,15 @@ static bool put_hook(json_t *object, const struct process_group *hook)
 	json_t *value;
 	if (!hook->pid)
 		return true;
-	value = put_object(object, "hook");
-	return value && put_number(value, "pgid", hook->pid) && put_word(value, "start", hook->start_ticks) &&
-	       put_bytes(value, "boot", hook->boot);
+	value = row_put_object(object, "hook");
+	return value && row_put_number(value, "pgid", hook->pid) && row_put_word(value, "start", hook->start_ticks) &&
+	       row_put_bytes(value, "boot", hook->boot);
 }
 
 static void hook_decode(struct process_group *ret, const json_t *object)
 {
 	const char *boot = json_string_value(json_object_get(object, "boot"));
-	*ret = (struct process_group){.pid = (int32_t)number(object, "pgid"), .start_ticks = word_decode(object, "start")};
+	*ret = (struct process_group){.pid = (int32_t)row_number(object, "pgid"), .start_ticks = row_word(object, "start")};
 	snprintf(ret->boot, sizeof ret->boot, "%s", boot ? boot : "");
 }
 
@@ -320,18 +180,20 @@ char *lease_record_encode(const struct lease_record *record)
 {
 	json_t *object = json_object();
 	char *text = NULL;
-	if (put_number(object, "version", RECORD_VERSION) && put_word(object, "tree", record->tree) &&
-		put_number(object, "relay", record->key.relay) && put_number(object, "incarnation", record->key.incarnation) &&
-		put_number(object, "slot", record->key.slot) && put_bytes(object, "service", record->session.service) &&
-		put_session(object, &record->session) && put_bytes(object, "state", life_state_word(record->state)) &&
-		put_flag(object, "unknown", record->unknown) && put_flag(object, "ended", record->ended) &&
-		put_flag(object, "recovered", record->recovered) && put_order(object, "connected", &record->connected) &&
+	if (row_put_number(object, "version", RECORD_VERSION) && row_put_word(object, "tree", record->tree) &&
+		row_put_number(object, "relay", record->key.relay) &&
+		row_put_number(object, "incarnation", record->key.incarnation) &&
+		row_put_number(object, "slot", record->key.slot) && row_put_bytes(object, "service", record->session.service) &&
+		put_session(object, &record->session) && row_put_bytes(object, "state", life_state_word(record->state)) &&
+		row_put_flag(object, "unknown", record->unknown) && row_put_flag(object, "ended", record->ended) &&
+		row_put_flag(object, "recovered", record->recovered) && put_order(object, "connected", &record->connected) &&
 		put_order(object, "renew", &record->renew) && put_order(object, "release", &record->release) &&
-		put_flag(object, "was_connected", record->was_connected) && put_number(object, "renewals", record->renewals) &&
-		put_word(object, "renewed_us", record->renewed_us) && put_hook(object, &record->hook) &&
-		put_list(object, "variables", record->variables) && put_endpoint(object, "route", &record->route) &&
-		put_number(object, "attempts", record->attempts) && put_word(object, "acquired_us", record->acquired_us) &&
-		put_word(object, "ended_us", record->ended_us) && put_bytes(object, "why", record->why))
+		row_put_flag(object, "was_connected", record->was_connected) &&
+		row_put_number(object, "renewals", record->renewals) && row_put_word(object, "renewed_us", record->renewed_us) &&
+		put_hook(object, &record->hook) && row_put_list(object, "variables", record->variables) &&
+		put_endpoint(object, "route", &record->route) && row_put_number(object, "attempts", record->attempts) &&
+		row_put_word(object, "acquired_us", record->acquired_us) && row_put_word(object, "ended_us", record->ended_us) &&
+		row_put_bytes(object, "why", record->why))
 		text = json_dumps(object, JSON_COMPACT);
 	json_decref(object);
 	return text;
@@ -341,7 +203,7 @@ char *lease_record_encode(const struct lease_record *record)
 static int state_decode(struct lease_record *record, const json_t *object)
 {
 	const char *word = json_string_value(json_object_get(object, "state"));
-	json_int_t version = number(object, "version");
+	json_int_t version = row_number(object, "version");
 	if (!word || version < 1 || version > RECORD_VERSION)
 		return -EINVAL;
 	record->state = version == 1 && !strcmp(word, "acquiring") ? LEASE_INTENT : life_state_of(word);
@@ -366,34 +228,34 @@ static int decode(struct lease_record *record, const json_t *object)
 {
 	if (!json_is_object(json_object_get(object, "session")))
 		return -EINVAL;
-	record->tree = word_decode(object, "tree");
-	record->key.relay = (uint32_t)number(object, "relay");
-	record->key.incarnation = (uint32_t)number(object, "incarnation");
-	record->key.slot = (uint32_t)number(object, "slot");
+	record->tree = row_word(object, "tree");
+	record->key.relay = (uint32_t)row_number(object, "relay");
+	record->key.incarnation = (uint32_t)row_number(object, "incarnation");
+	record->key.slot = (uint32_t)row_number(object, "slot");
 	record->unknown = json_is_true(json_object_get(object, "unknown"));
 	int r = state_decode(record, object);
 	if (r)
 		return r;
 	record->ended = json_is_true(json_object_get(object, "ended"));
 	record->recovered = json_is_true(json_object_get(object, "recovered"));
-	record->attempts = (uint32_t)number(object, "attempts");
-	record->acquired_us = word_decode(object, "acquired_us");
-	record->ended_us = word_decode(object, "ended_us");
-	record->why = bytes_decode(json_object_get(object, "why"));
+	record->attempts = (uint32_t)row_number(object, "attempts");
+	record->acquired_us = row_word(object, "acquired_us");
+	record->ended_us = row_word(object, "ended_us");
+	record->why = row_bytes(json_object_get(object, "why"));
 	record->was_connected = json_is_true(json_object_get(object, "was_connected"));
-	record->renewals = (uint32_t)number(object, "renewals");
-	record->renewed_us = word_decode(object, "renewed_us");
+	record->renewals = (uint32_t)row_number(object, "renewals");
+	record->renewed_us = row_word(object, "renewed_us");
 	session_decode(&record->session, json_object_get(object, "session"));
 	record->key.id = record->session.id;
 	endpoint_decode(&record->route, json_object_get(object, "route"));
 	hook_decode(&record->hook, json_object_get(object, "hook"));
 
-	char *service = bytes_decode(json_object_get(object, "service"));
+	char *service = row_bytes(json_object_get(object, "service"));
 	if (!service)
 		return -EINVAL;
 	snprintf(record->session.service, sizeof record->session.service, "%s", service);
 	free(service);
-	r = list_decode(&record->variables, json_object_get(object, "variables"));
+	r = row_list(&record->variables, json_object_get(object, "variables"));
 	if (!r)
 		r = order_decode(&record->connected, json_object_get(object, "connected"));
 	if (!r)

@@ -7,8 +7,6 @@
 #include "steward/lease/leases.h"
 #include "steward/lease/life.h"
 
-#include <jansson.h>
-
 struct lease_record {
 	uint64_t fence, tree;
 	struct session_key key;
@@ -35,8 +33,5 @@ char *lease_record_encode(const struct lease_record *record);
 /* 0; -EINVAL: it is none of ours; -ENOMEM. */
 int lease_record_decode(struct lease_record *ret, const char *text);
 void lease_record_fini(struct lease_record *record);
-
-/* Bytes as a string of JSON, each as the character of its number. NULL: out of memory. */
-json_t *record_bytes_encode(const char *bytes);
 
 #endif
