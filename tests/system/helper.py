@@ -32,6 +32,8 @@ def act(request):
     if event == "acquire":
         if told("busy"):
             return {"ok": False, "busy": True, "error": "no\nseat"}
+        if told("unavailable"):
+            return {"ok": False, "unavailable": True, "error": "no server"}
         say("taken", fence)
         os.close(os.open(seat, os.O_CREAT | os.O_EXCL))  # twice is an error, and we die of it
         return {"ok": True, "variables": {"SEAT": lease + "!"}, "backend": told("backend")}

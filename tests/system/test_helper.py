@@ -89,6 +89,21 @@ def test_refusals(helped, backend):
     one(warden)
 
 
+def test_one_that_cannot_work_is_left_alone(helped, backend):
+    """It says so itself, as a hook with exit status 69, and is not asked again for a while."""
+    warden = helped(backend(peers.echo), acquire={"cooldown": "1h"})
+    warden.expected_log += ["acquire hook"]
+    warden.helper.set(unavailable=1)
+    for _ in range(8):
+        assert refused(warden)
+    assert {end.reason for end in warden.log.wait_ends(8)} == {"hook.failed"}
+    assert len(warden.helper.lines("asked")) == 5
+    assert warden.log.matching("acquire hook has failed 5 times in a row")
+    assert warden.reload().returncode == 0  # which begins anew
+    warden.helper.set(unavailable=None)
+    one(warden)
+
+
 def test_release_is_tried_again(helped, backend):
     warden = helped(backend(peers.echo))
     warden.expected_log += ["release hook"]

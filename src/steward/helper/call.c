@@ -92,9 +92,10 @@ void call_answer(struct helper_call *call, const struct helper_answer *answer)
 {
 	struct hook_result result = {
 		.outcome = HOOK_EXITED,
-		.value = answer->ok     ? 0
-			 : answer->busy ? EX_TEMPFAIL
-					: STATUS_REFUSED,
+		.value = answer->ok            ? 0
+			 : answer->busy        ? EX_TEMPFAIL
+			 : answer->unavailable ? EX_UNAVAILABLE
+					       : STATUS_REFUSED,
 		.output = answer->output,
 		.output_length = strlen(answer->output),
 	};

@@ -127,10 +127,12 @@ static int take(struct helper_answer *answer, const json_t *object, char why[HEL
 {
 	const json_t *id = json_object_get(object, "id"), *ok = json_object_get(object, "ok");
 	const json_t *busy = json_object_get(object, "busy"), *error = json_object_get(object, "error");
-	const char *wrong = !json_is_object(object)                                   ? "it is not an object"
-			    : !json_is_integer(id) || json_integer_value(id) <= 0     ? "its \"id\" is not that of a request"
-			    : !json_is_boolean(ok)                                    ? "\"ok\" is neither true nor false"
-			    : busy && !json_is_boolean(busy)                          ? "\"busy\" is neither true nor false"
+	const json_t *unavailable = json_object_get(object, "unavailable");
+	const char *wrong = !json_is_object(object)                               ? "it is not an object"
+			    : !json_is_integer(id) || json_integer_value(id) <= 0 ? "its \"id\" is not that of a request"
+			    : !json_is_boolean(ok)                                ? "\"ok\" is neither true nor false"
+			    : busy && !json_is_boolean(busy)                      ? "\"busy\" is neither true nor false"
+			    : unavailable && !json_is_boolean(unavailable)        ? "\"unavailable\" is neither true nor false"
 			    : error && !json_is_string(error) && !json_is_null(error) ? "\"error\" is not a text"
 										      : NULL;
 	if (wrong) {
@@ -140,6 +142,7 @@ static int take(struct helper_answer *answer, const json_t *object, char why[HEL
 	answer->id = (uint64_t)json_integer_value(id);
 	answer->ok = json_is_true(ok);
 	answer->busy = json_is_true(busy);
+	answer->unavailable = json_is_true(unavailable);
 	if (json_is_string(error) && !(answer->error = strdup(json_string_value(error))))
 		return -ENOMEM;
 	return format_output(&answer->output, object, why);

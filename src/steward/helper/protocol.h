@@ -17,7 +17,7 @@ char *helper_request_format(uint64_t id, char *const *environment);
 
 struct helper_answer {
 	uint64_t id;
-	bool ok, busy;
+	bool ok, busy, unavailable;
 	char *output; /* as an acquire hook in exec mode would have printed it: KEY=VALUE and backend= lines */
 	char *error;  /* NULL: none was given */
 };
