@@ -48,11 +48,15 @@ static void list(uint8_t *listed, uint32_t size, int fd)
 		listed[fd] = 1;
 }
 
-static void list_all(const struct relay *relay, uint8_t *listed, uint32_t size)
+uint8_t *adopt_list(const struct relay *relay, uint32_t *ret_size)
 {
 	const struct ledger_header *h = relay->header;
-	uint32_t high = atomic_load(&h->high_water);
+	uint32_t high = atomic_load(&h->high_water), size = table_size();
+	uint8_t *listed = calloc(size, 1);
 
+	if (!listed)
+		return NULL;
+	*ret_size = size;
 	for (int fd = 0; fd < HOLDER_INHERITED_END; fd++)
 		list(listed, size, fd);
 	list(listed, size, h->plan_fd);
@@ -65,6 +69,7 @@ static void list_all(const struct relay *relay, uint8_t *listed, uint32_t size)
 	for (uint32_t i = 0; i < high; i++)
 		for (int s = 0; s < SIDES && slot_state(&relay->ledger.slots[i]) != SLOT_FREE; s++)
 			list(listed, size, relay->ledger.slots[i].fd[s]);
+	return listed;
 }
 
 /* A client that was accepted and not yet listed: nothing was taken from it or given to it, and it lacks the mark that
@@ -85,12 +90,11 @@ static bool is_fresh_client(struct relay *relay, int fd)
 
 int adopt_sort(struct relay *relay, struct adopt_fresh *ret)
 {
-	uint32_t size = table_size(), fresh_room = 0;
-	uint8_t *listed = calloc(size, 1);
+	uint32_t size, fresh_room = 0;
+	uint8_t *listed = adopt_list(relay, &size);
 
 	if (!listed)
 		return -ENOMEM;
-	list_all(relay, listed, size);
 	for (int fd = 0; fd < (int)size; fd++) {
 		if (listed[fd] || fcntl(fd, F_GETFD) < 0)
 			continue;

@@ -9,6 +9,10 @@ struct adopt_fresh {
 	uint32_t count;
 };
 
+/* Which numbers stand for something: the inherited ones, and all that the ledger lists. An array of *ret_size bytes, 1: listed;
+ * the caller frees it. NULL: no memory. */
+uint8_t *adopt_list(const struct relay *relay, uint32_t *ret_size);
+
 /* Before anything else opens a descriptor for good: closes what nothing lists, but for fresh clients. 0 or -errno. */
 int adopt_sort(struct relay *relay, struct adopt_fresh *ret);
 

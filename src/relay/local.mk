@@ -10,6 +10,8 @@ src_relay_librelay_a_SOURCES = \
 	src/relay/door.c src/relay/door.h \
 	src/relay/ending.c src/relay/ending.h \
 	src/relay/flow.c src/relay/flow.h \
+	src/relay/hand_over.c src/relay/hand_over.h \
+	src/relay/holder.c src/relay/holder.h \
 	src/relay/kill_point.c src/relay/kill_point.h \
 	src/relay/link.c src/relay/link.h \
 	src/relay/pace.c src/relay/pace.h \
@@ -25,6 +27,7 @@ src_relay_librelay_a_SOURCES = \
 	src/relay/settle.c src/relay/settle.h \
 	src/relay/silence.c src/relay/silence.h \
 	src/relay/socket.c src/relay/socket.h \
+	src/relay/take_over.c src/relay/take_over.h \
 	src/relay/tally.c src/relay/tally.h \
 	src/relay/vacancies.c src/relay/vacancies.h \
 	src/relay/verify.c src/relay/verify.h \

@@ -1,12 +1,14 @@
 #include "relay/parent.h"
 
 #include "relay/door.h"
+#include "relay/hand_over.h"
 #include "relay/relay.h"
 #include "relay/session.h"
 #include "wire/inherit.h"
 #include "wire/message.h"
 #include "wire/say.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
@@ -22,7 +24,7 @@ enum {
 /* The supervisor watches us and our holder by these, whoever their parent is. The pids are for people. */
 static void introduce(struct relay *relay, int holder)
 {
-	struct message_process body = {.pid = relay->holder_pid};
+	struct message_process body = {.pid = relay->birth->holder_pid};
 	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
 
 	if (holder >= 0)
@@ -48,7 +50,7 @@ static void on_supervisor_death(uv_poll_t *poll, int status, int events)
 static void take(struct relay *relay, int pidfd)
 {
 	struct parent *parent = &relay->parent;
-	int holder = (int)syscall(SYS_pidfd_open, relay->holder_pid, 0);
+	int holder = (int)syscall(SYS_pidfd_open, relay->birth->holder_pid, 0);
 
 	/* Out of the loop before its number becomes another file: others have the old one open, too. */
 	uv_poll_stop(&parent->death);
@@ -70,9 +72,14 @@ static void on_channel(uv_poll_t *poll, int status, int events)
 
 	(void)events;
 	while (r == 1) {
-		r = message_receive(INHERIT_SUPERVISOR, &message, message_bit(MESSAGE_SUPERVISOR));
-		if (r == 1)
+		r = message_receive(
+			INHERIT_SUPERVISOR, &message, message_bit(MESSAGE_SUPERVISOR) | message_bit(MESSAGE_HAND_OVER));
+		if (r == 1 && message.header.kind == MESSAGE_HAND_OVER)
+			hand_over_asked(relay, &message);
+		else if (r == 1)
 			take(relay, message.fds[0]);
+		else if (r == -EBADMSG)
+			r = 1; /* of a newer supervisor, who can do without it */
 		message_close_fds(&message);
 	}
 	if (r < 0)

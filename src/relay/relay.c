@@ -3,12 +3,14 @@
 #include "base/clock.h"
 #include "relay/adopt.h"
 #include "relay/door.h"
+#include "relay/hand_over.h"
 #include "relay/kill_point.h"
 #include "relay/link.h"
 #include "relay/probe.h"
 #include "relay/reclaim.h"
 #include "relay/ring.h"
 #include "relay/session.h"
+#include "relay/take_over.h"
 #include "relay/verify.h"
 #include "wire/inherit.h"
 #include "wire/liveness.h"
@@ -83,13 +85,13 @@ static int watch_pidfd(struct relay *relay, uv_poll_t *poll, int fd, uv_poll_cb 
 
 static int watch_family(struct relay *relay)
 {
-	int holder = (int)syscall(SYS_pidfd_open, relay->holder_pid, 0), r;
+	int holder = (int)syscall(SYS_pidfd_open, relay->birth->holder_pid, 0), r;
 
 	r = parent_start(relay, holder);
 	if (r < 0)
 		return r;
 	/* Dead already, and its number perhaps someone else's: then we were given another parent. */
-	if (holder < 0 || getppid() != relay->holder_pid)
+	if (holder < 0 || getppid() != relay->birth->holder_pid)
 		relay_become_holder(relay);
 	return watch_pidfd(relay, &relay->holder_watch, holder, on_holder_death);
 }
@@ -118,6 +120,42 @@ static int open_tables(struct relay *relay)
 	return 0;
 }
 
+/* An heir can still refuse what it does not understand, and the giver goes on. */
+static int open_plan(struct relay *relay)
+{
+	int r = relay->header->plan_fd < 0 ? 0 : plan_map(&relay->plan, relay->header->plan_fd);
+
+	if (r == 0 || relay->birth->inheritance)
+		return r;
+	say(LOG_ERR, "the plan that a predecessor left is unusable: %s", strerror(-r));
+	relay->header->plan_fd = -1;
+	return 0;
+}
+
+/* From here on this relay alone writes to the ledger and moves bytes; -ESTALE: another one does. */
+static int become_owner(struct relay *relay)
+{
+	const struct inheritance *inheritance = relay->birth->inheritance;
+	struct ledger_header *header = relay->header;
+	struct hand_over_packet taken = {0};
+
+	/* From now on it lives on if its holder dies, and takes its place. */
+	prctl(PR_SET_PDEATHSIG, 0);
+	kill_point();
+	if (!ledger_owner_move(header, relay->birth->owner, getpid()))
+		return -ESTALE;
+	kill_point();
+	atomic_store(&header->ready, 0);
+	beat(relay);
+	if (!inheritance)
+		return 0;
+	atomic_store(&header->handed_over, inheritance->number);
+	kill_point();
+	/* Should it not arrive, the giver finds out by itself when its time is over. */
+	hand_over_send(inheritance->giver, &taken, HAND_OVER_TAKEN, NULL);
+	return 0;
+}
+
 static int start(struct relay *relay)
 {
 	struct adopt_fresh fresh = {0};
@@ -125,18 +163,14 @@ static int start(struct relay *relay)
 
 	if (r < 0)
 		return r;
-	atomic_store(&relay->header->owner, getpid());
-	atomic_fetch_add(&relay->header->starts, 1);
-	beat(relay);
 	kill_point_arm(relay->header->kill_one_in);
+	r = open_plan(relay);
+	if (r == 0)
+		r = become_owner(relay);
+	if (r < 0)
+		return r;
+	atomic_fetch_add(&relay->header->starts, 1);
 	ring_adopt(relay);
-	if (relay->header->plan_fd >= 0) {
-		r = plan_map(&relay->plan, relay->header->plan_fd);
-		if (r < 0) {
-			say(LOG_ERR, "the plan that a predecessor left is unusable: %s", strerror(-r));
-			relay->header->plan_fd = -1;
-		}
-	}
 	r = verify_ledger(relay);
 	if (r == 0)
 		r = adopt_sort(relay, &fresh);
@@ -266,23 +300,28 @@ static void take_title(struct relay *relay)
 	prctl(PR_SET_NAME, "tcpw-relay");
 }
 
-int relay_run(int holder_pid, char *title)
+int relay_run(const struct relay_birth *birth, char *title)
 {
 	static struct relay relay;
 	int r;
 
 	relay.title = title;
-	relay.holder_pid = holder_pid;
+	relay.birth = birth;
 	relay.now_ms = clock_mono_ms();
 	take_title(&relay);
 	say_open(strchr(title, ' ') ? strchr(title, ' ') + 1 : "relay");
 	signal(SIGPIPE, SIG_IGN);
 	r = start(&relay);
+	if (r == -ESTALE) {
+		say(LOG_INFO, "another relay owns these sessions");
+		return 0;
+	}
 	if (r < 0) {
 		say(LOG_ERR, "cannot start: %s", strerror(-r));
 		return r == -EUCLEAN ? RELAY_LEDGER_DAMAGED : 1;
 	}
 	atomic_store(&relay.header->ready, 1);
+	dup2(STDIN_FILENO, HOLDER_FORMER); /* this program can run: it is not going to give way */
 	/* Before the first sleep: libuv arms its watchers here. */
 	uv_run(&relay.loop, UV_RUN_NOWAIT);
 	while (!parent_orphan_is_done(&relay))

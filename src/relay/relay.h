@@ -11,6 +11,7 @@
  *   deadline  what the clock ends: silence (is a peer dead, stalled or slow?), pace, idle and life times
  *   probe     asking a session's peers whether they live, when someone wants to know
  *   place     what a session counts for, and waiting for it; reclaim: rounds of asking all who hold (question: one of them)
+ *   hand_over giving all to another holder, and so ending
  *   ring      the events that the steward makes the log of
  *   books, socket, pipes, wheel, vacancies     helpers that know nothing of sessions */
 #ifndef RELAY_RELAY_H
@@ -31,6 +32,8 @@
 
 struct session;
 struct reclaim;
+struct hand_over;
+struct inheritance;
 
 /* What a set bit of the epoll data says; the rest of its 64 bits is an index. */
 enum watch_kind { WATCH_LOOP, WATCH_LISTENER, WATCH_SESSION };
@@ -66,6 +69,7 @@ struct relay {
 	uv_timer_t beat;         /* the heartbeat; no other timer: deadlines are on the wheel */
 	uv_poll_t holder_watch;
 	struct parent parent;
+	struct hand_over *hand_over; /* was asked for, NULL: none is */
 	struct link link;
 	bool doors_paused;       /* accepting rests: out of slots or descriptors */
 	uint64_t doors_resume_ms;
@@ -74,7 +78,7 @@ struct relay {
 	bool asking;             /* sessions' peers for a sign of life, and that is to be ended (probe.h) */
 	struct reclaim *reclaims; /* rounds that go on */
 	bool loop_touched;       /* libuv arms what was started only in uv_run */
-	int holder_pid;
+	const struct relay_birth *birth;
 	char *title;
 	char *buffer;            /* one for all, never held over a turn */
 };
@@ -83,8 +87,15 @@ enum { RELAY_BUFFER = 256 << 10 };
 
 enum { RELAY_LEDGER_DAMAGED = 3 }; /* exit status: no relay can go on with it, and its holder's table is of no use */
 
-/* Runs until the process ends: 0 when its work is over (the tree is stopping), else an exit status. holder_pid: who cloned us. */
-int relay_run(int holder_pid, char *title);
+/* Who cloned us, and what for. */
+struct relay_birth {
+	int holder_pid;
+	uint64_t owner; /* the ledger's owner word, to be moved on from: if it has changed, another relay owns the ledger */
+	const struct inheritance *inheritance; /* NULL: from a predecessor in the same table */
+};
+
+/* Runs until the process ends: 0 when its work is over (the tree is stopping, or another relay owns the ledger), else an exit status. */
+int relay_run(const struct relay_birth *birth, char *title);
 
 /* Becomes a holder itself, by exec: its holder is dead, and it alone has the descriptor table now. Returns only if that failed. */
 void relay_become_holder(struct relay *relay);

@@ -74,7 +74,7 @@ static json_t *relays(const struct steward *s)
 		json_array_append_new(list,
 			json_pack("{s:i, s:s, s:i, s:I, s:I, s:I, s:b}", "relay", (int)i, "state",
 				atomic_load(&l->header->ready) ? "running" : "starting", "pid",
-				(int)atomic_load(&l->header->owner), "sessions", (json_int_t)roster_live_in(&s->roster, i),
+				ledger_owner_pid(atomic_load(&l->header->owner)), "sessions", (json_int_t)roster_live_in(&s->roster, i),
 				"incarnation", (json_int_t)roster_incarnation(&s->roster, i), "starts",
 				(json_int_t)atomic_load(&l->header->starts), "has_plan", (int)roster_has_plan(&s->roster, i)));
 	}

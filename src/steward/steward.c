@@ -233,6 +233,7 @@ static void on_upstream_message(void *context, struct message *m)
 	case MESSAGE_STOPPED:
 	case MESSAGE_HOLDER:
 	case MESSAGE_RELAY:
+	case MESSAGE_HAND_OVER:
 	case MESSAGE_RELAY_HELLO:
 	case MESSAGE_PLAN_TAKEN:
 	case MESSAGE_LISTENING:

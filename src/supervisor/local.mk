@@ -5,6 +5,7 @@ src_supervisor_libsupervisor_a_SOURCES = \
 	src/supervisor/capacity.c src/supervisor/capacity.h \
 	src/supervisor/end_tree.c src/supervisor/end_tree.h \
 	src/supervisor/estate.c src/supervisor/estate.h \
+	src/supervisor/hand_over.c src/supervisor/hand_over.h \
 	src/supervisor/heart.c src/supervisor/heart.h \
 	src/supervisor/incarnation.c src/supervisor/incarnation.h \
 	src/supervisor/inherited.c src/supervisor/inherited.h \
@@ -16,12 +17,14 @@ src_supervisor_libsupervisor_a_SOURCES = \
 	src/supervisor/privilege.c src/supervisor/privilege.h \
 	src/supervisor/proc.c src/supervisor/proc.h \
 	src/supervisor/process.c src/supervisor/process.h \
+	src/supervisor/program.c src/supervisor/program.h \
 	src/supervisor/settings.c src/supervisor/settings.h \
 	src/supervisor/steward.c src/supervisor/steward.h src/supervisor/steward_say.c \
 	src/supervisor/stop.c \
 	src/supervisor/store.c src/supervisor/store.h \
 	src/supervisor/succession.c src/supervisor/succession.h \
 	src/supervisor/tree.c src/supervisor/tree.h \
+	src/supervisor/upgrade.c src/supervisor/upgrade.h \
 	src/supervisor/watch.c src/supervisor/watch.h
 src_supervisor_libsupervisor_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
 

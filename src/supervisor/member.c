@@ -47,8 +47,8 @@ static void on_member_exit(void *owner, struct process *process, int status)
 	withdraw(member);
 	process_format_status(status, how);
 	if (!tree_is_ending(pair->tree))
-		say(LOG_WARNING, "%s %" PRIu32 " (process %ld) %s", role_words[member->role], pair->index,
-			(long)process_pid(process), how);
+		say(member->leaving ? LOG_INFO : LOG_WARNING, "%s %" PRIu32 " (process %ld) %s%s", role_words[member->role],
+			pair->index, (long)process_pid(process), how, member->leaving ? ", handed over" : "");
 	free(member);
 	pair_on_member_gone(pair);
 }
@@ -102,13 +102,12 @@ void member_claim(struct pair *pair, struct message *message, enum member_role r
 	struct member *member;
 	struct process *process;
 
-	for (member = pair->members; member; member = member->next) {
-		if (process_pid(member->process) == pid) {
-			withdraw(member);
-			member->role = role;
-			leave(member);
-			return;
-		}
+	member = member_find(pair, pid);
+	if (member) {
+		withdraw(member);
+		member->role = role;
+		leave(member);
+		return;
 	}
 	member = member_new(pair, role);
 	process = member ? process_adopt(&pair->tree->loop, message->fds[0], pid, pair->tree->privilege.relay_uid, on_member_exit,
@@ -169,7 +168,9 @@ void member_take_up(struct pair *pair)
  * where we took the tree up, one of the unit. At worst that is another pair's, which gets over it. */
 void member_end_unknown(struct pair *pair)
 {
-	pid_t pid = pair->ledger.header ? atomic_load_explicit(&pair->ledger.header->owner, memory_order_relaxed) : 0;
+	pid_t pid = pair->ledger.header
+			    ? ledger_owner_pid(atomic_load_explicit(&pair->ledger.header->owner, memory_order_relaxed))
+			    : 0;
 	struct member *member = pid > 1 ? member_new(pair, MEMBER_RELAY) : NULL;
 	int pidfd = member ? pidfd_open(pid, 0) : -1;
 	struct process *process;
@@ -198,6 +199,27 @@ struct member *member_newest_relay(const struct pair *pair)
 		if (member->role == MEMBER_RELAY)
 			return member;
 	return NULL;
+}
+
+struct member *member_find(const struct pair *pair, pid_t pid)
+{
+	for (struct member *member = pair->members; member; member = member->next)
+		if (process_pid(member->process) == pid)
+			return member;
+	return NULL;
+}
+
+void members_leave(struct pair *pair, bool leaving)
+{
+	for (struct member *member = pair->members; member; member = member->next)
+		member->leaving = leaving;
+}
+
+void members_end_leaving(struct pair *pair)
+{
+	for (struct member *member = pair->members; member; member = member->next)
+		if (member->leaving && !member->killed)
+			member_kill(member);
 }
 
 void members_forget(struct pair *pair)

@@ -13,7 +13,8 @@ struct member {
 	struct process *process;
 	enum member_role role;
 	uint64_t since_ns;
-	bool killed; /* was sent SIGKILL */
+	bool killed;  /* was sent SIGKILL */
+	bool leaving; /* its sessions are being handed over, or were: its end is no news */
 	struct member *next;
 };
 
@@ -32,7 +33,15 @@ void member_end_unknown(struct pair *pair);
 
 struct member *member_newest_relay(const struct pair *pair); /* NULL: none is known */
 
+struct member *member_find(const struct pair *pair, pid_t pid); /* NULL: none lives */
+
 void member_kill(struct member *member);
+
+/* All those that live now: a hand-over begins, or came to nothing. */
+void members_leave(struct pair *pair, bool leaving);
+
+/* Their sessions are others' now. What they still hold of the sockets would keep a close from reaching the peer. */
+void members_end_leaving(struct pair *pair);
 
 void members_forget(struct pair *pair);
 

@@ -104,6 +104,7 @@ void pair_on_member_gone(struct pair *pair)
 		lose(pair);
 	else if (!pair->members)
 		pair->unknown_since_ns = clock_mono_ns();
+	hand_over_check(pair, clock_mono_ns());
 }
 
 static void on_channel(void *owner, int events)
@@ -135,7 +136,8 @@ static int start_holder(struct pair *pair)
 	pair->started = true;
 	snprintf(name, sizeof name, "tcpwarden: holder %" PRIu32, pair->index);
 	r = member_spawn(pair, &(struct spawn){
-				       .path = tree->holder_path,
+				       .path = tree->holder.path,
+				       .program_fd = tree->holder.fd,
 				       .argv = argv,
 				       .fds = {channel[1], tree->self_fd, tree->lock_fd, pair->ledger_fd,
 					       pair->steward_channel[1], tree->census_fd},
@@ -152,6 +154,7 @@ static int start_holder(struct pair *pair)
 		watch_close(pair->channel);
 		pair->channel = NULL;
 	}
+	pair->program = tree->holder.number;
 	return r;
 }
 
@@ -203,6 +206,7 @@ void pair_check(struct pair *pair, uint64_t now_ns, uint64_t grace_ns)
 
 	if (pair->introduction_owed)
 		pair_introduce_tree(pair);
+	hand_over_check(pair, now_ns);
 	if (is_ready(pair))
 		backoff_ready(&pair->backoff);
 	else if (allowed_ms < ADOPTION_MS)

@@ -7,6 +7,7 @@
 #ifndef SUPERVISOR_PAIR_H
 #define SUPERVISOR_PAIR_H
 #include "supervisor/backoff.h"
+#include "supervisor/hand_over.h"
 #include "wire/ledger.h"
 
 #include <stdbool.h>
@@ -30,7 +31,9 @@ struct pair {
 	bool introduction_owed;      /* its relay could not be told yet who the supervisor is now */
 	bool table_gone;             /* end of file on the channel */
 	uint64_t unknown_since_ns;   /* 0, or since when someone holds the table and no member is known */
-	uint64_t woken_ns;           /* when its holder was last told to go on, 0: never */
+	uint32_t program;            /* number of the one that its holder and relay run */
+	struct hand_over hand_over;
+	uint64_t woken_ns; /* when its holder was last told to go on, 0: never */
 	struct backoff backoff;
 	uv_timer_t retry;
 	uint32_t told; /* incarnation that the present steward was told of, 0: none */

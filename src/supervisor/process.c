@@ -14,6 +14,7 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -89,7 +90,7 @@ static struct process *watch_process(uv_loop_t *loop, int pidfd, pid_t pid, proc
 /* In the child, between fork and exec. Returns only the text of what failed, with errno set. */
 static const char *become(const struct spawn *spawn)
 {
-	int high[SPAWN_FDS_MAX], null;
+	int high[SPAWN_FDS_MAX], program = -1, null;
 	struct rlimit nofile;
 	sigset_t none;
 
@@ -104,6 +105,8 @@ static const char *become(const struct spawn *spawn)
 		setrlimit(RLIMIT_NOFILE, &nofile);
 	}
 	/* Out of the way first: one's number may be another's place. */
+	if (spawn->program_fd >= 0 && (program = fcntl(spawn->program_fd, F_DUPFD_CLOEXEC, 64)) < 0)
+		return "its program cannot be set up";
 	for (int i = 0; i < spawn->fd_count; i++) {
 		high[i] = spawn->fds[i] < 0 ? -1 : fcntl(spawn->fds[i], F_DUPFD_CLOEXEC, 64);
 		if (spawn->fds[i] >= 0 && high[i] < 0)
@@ -118,10 +121,14 @@ static const char *become(const struct spawn *spawn)
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		return "its standard descriptors cannot be set up";
-	close_range((unsigned)(INHERIT_SUPERVISOR + spawn->fd_count), UINT_MAX, 0);
+	/* At exec, not now: the program itself is among them. */
+	close_range((unsigned)(INHERIT_SUPERVISOR + spawn->fd_count), UINT_MAX, CLOSE_RANGE_CLOEXEC);
 	if (privilege_become_role(spawn->privilege, spawn->role) < 0)
 		return "its user and capabilities cannot be set";
-	execv(spawn->path, (char *const *)(uintptr_t)spawn->argv); /* execv only reads them */
+	if (spawn->program_fd >= 0)
+		syscall(SYS_execveat, program, "", (char *const *)(uintptr_t)spawn->argv, environ, AT_EMPTY_PATH);
+	else
+		execv(spawn->path, (char *const *)(uintptr_t)spawn->argv); /* exec only reads them */
 	return "it cannot be executed";
 }
 

@@ -19,7 +19,8 @@ enum { SPAWN_FDS_MAX = 8 };
 /* What a role is started with. Descriptors are numbered from INHERIT_SUPERVISOR on, in this order; -1 leaves the number
  * closed. */
 struct spawn {
-	const char *path;
+	const char *path; /* for people, if program_fd is set */
+	int program_fd;   /* -1: the program at `path` */
 	const char *const *argv;
 	int fds[SPAWN_FDS_MAX];
 	int fd_count;

@@ -82,6 +82,7 @@ static void on_message(struct steward *steward, struct message *message)
 	case MESSAGE_SUPERVISOR:
 	case MESSAGE_HOLDER:
 	case MESSAGE_RELAY:
+	case MESSAGE_HAND_OVER:
 	case MESSAGE_RELAY_HELLO:
 	case MESSAGE_PLAN_TAKEN:
 	case MESSAGE_LISTENING:
@@ -224,7 +225,8 @@ void steward_start(struct steward *steward)
 	}
 	steward->process = process_spawn(&tree->loop,
 		&(struct spawn){
-			.path = tree->steward_path,
+			.path = tree->steward_program.path,
+			.program_fd = tree->steward_program.fd,
 			.argv = argv,
 			.fds = {channel[1], tree->self_fd, -1, steward->heart.fd},
 			.fd_count = 4,

@@ -33,7 +33,8 @@ void tree_end(struct tree *tree, int status, int signal)
 void tree_close(struct tree *tree)
 {
 	uv_handle_t *const handles[] = {(uv_handle_t *)&tree->sigterm, (uv_handle_t *)&tree->sigint, (uv_handle_t *)&tree->sighup,
-		(uv_handle_t *)&tree->sigchld, (uv_handle_t *)&tree->tick, (uv_handle_t *)&tree->store};
+		(uv_handle_t *)&tree->sigusr2, (uv_handle_t *)&tree->sigchld, (uv_handle_t *)&tree->tick,
+		(uv_handle_t *)&tree->store};
 
 	if (uv_is_closing(handles[0]))
 		return;

@@ -215,6 +215,11 @@ void tree_on_replace(struct tree *tree, const struct message_pair *which)
 		pair_replace_relay(&tree->pairs[which->relay], which->incarnation);
 }
 
+void tree_on_handed_over(struct pair *pair, bool done)
+{
+	upgrade_on_handed_over(&pair->tree->upgrade, pair->tree, done);
+}
+
 static void on_sighup(uv_signal_t *handle, int signal)
 {
 	struct tree *tree = handle->data;
@@ -227,6 +232,15 @@ static void on_sighup(uv_signal_t *handle, int signal)
 	tree->reload_wanted = true;
 	tree_on_reloading(tree);
 	steward_say(&tree->steward);
+}
+
+static void on_sigusr2(uv_signal_t *handle, int signal)
+{
+	struct tree *tree = handle->data;
+
+	(void)signal;
+	if (tree->state == TREE_RUNNING)
+		upgrade_start(&tree->upgrade, tree);
 }
 
 static void on_sigchld(uv_signal_t *handle, int signal)
@@ -250,6 +264,7 @@ static void on_tick(uv_timer_t *timer)
 		steward_check(&tree->steward, now_ns, tree->grace_ns);
 		for (uint32_t i = 0; i < tree->pair_count; i++)
 			pair_check(&tree->pairs[i], now_ns, tree->grace_ns);
+		upgrade_check(&tree->upgrade, tree);
 		steward_say(&tree->steward);
 	} else if (tree->end_killed) {
 		for (uint32_t i = 0; i < tree->pair_count; i++)
@@ -267,12 +282,25 @@ static void watch_signal(struct tree *tree, uv_signal_t *handle, uv_signal_cb ca
 			  */
 }
 
+static int find_program(struct program *ret, const char *name, char error[512])
+{
+	char path[PATH_MAX];
+	int r = programs_find(path, name, error);
+
+	if (r)
+		return r;
+	r = program_open(ret, path, 1);
+	if (r < 0)
+		snprintf(error, 512, "%.400s: %s", path, strerror(-r));
+	return r < 0 ? EX_OSFILE : 0;
+}
+
 static int start(struct tree *tree, char error[512])
 {
-	int r = programs_find(tree->steward_path, "steward", error);
+	int r = find_program(&tree->steward_program, "steward", error);
 
 	if (!r)
-		r = programs_find(tree->holder_path, "relay", error);
+		r = find_program(&tree->holder, "relay", error);
 	if (!r)
 		r = privilege_drop(&tree->privilege, error);
 	if (r)
@@ -293,6 +321,7 @@ static int start(struct tree *tree, char error[512])
 	watch_signal(tree, &tree->sigterm, tree_on_sigterm, SIGTERM);
 	watch_signal(tree, &tree->sigint, tree_on_sigint, SIGINT);
 	watch_signal(tree, &tree->sighup, on_sighup, SIGHUP);
+	watch_signal(tree, &tree->sigusr2, on_sigusr2, SIGUSR2);
 	watch_signal(tree, &tree->sigchld, on_sigchld, SIGCHLD);
 	signal(SIGPIPE, SIG_IGN);
 	uv_timer_init(&tree->loop, &tree->tick);
@@ -345,6 +374,7 @@ int tree_run(struct tree *tree, const char *config_path)
 
 	memset(tree, 0, sizeof *tree);
 	tree->config_path = config_path;
+	tree->steward_program.fd = tree->holder.fd = tree->upgrade.former.fd = -1;
 	tree->lock_fd = tree->census_fd = tree->self_fd = tree->accepted_fds[0] = tree->accepted_fds[1] = -1;
 	notify_init(&tree->notify);
 	estate_init(&tree->estate, &tree->notify);
@@ -372,6 +402,9 @@ int tree_run(struct tree *tree, const char *config_path)
 		say(LOG_ERR, "handles were left open: %s", uv_strerror(r)); /* a fault of ours, and no reason to stay */
 	flush_store(tree);
 	free(tree->pairs);
+	program_close(&tree->steward_program);
+	program_close(&tree->holder);
+	program_close(&tree->upgrade.former);
 	close_fd(tree->census_fd);
 	close_fd(tree->lock_fd);
 	close_fd(tree->self_fd);

@@ -13,6 +13,7 @@
 #include "supervisor/pair.h"
 #include "supervisor/privilege.h"
 #include "supervisor/steward.h"
+#include "supervisor/upgrade.h"
 #include "wire/message.h"
 
 #include <limits.h>
@@ -32,7 +33,8 @@ struct tree {
 	int exit_status;
 	bool was_ready;
 	const char *config_path;
-	char steward_path[PATH_MAX], holder_path[PATH_MAX];
+	struct program steward_program, holder; /* those that are started */
+	struct upgrade upgrade;
 	struct privilege privilege;
 	struct notify notify;
 	struct inherited inherited;
@@ -40,7 +42,7 @@ struct tree {
 	bool taken_up; /* from a predecessor */
 
 	uv_loop_t loop;
-	uv_signal_t sigterm, sigint, sighup, sigchld;
+	uv_signal_t sigterm, sigint, sighup, sigusr2, sigchld;
 	uv_timer_t tick, store; /* store: soon again, while systemd does not take what is to be left */
 	uint64_t stored_ms;     /* when it had all of it last */
 	uint64_t last_tick_ns, grace_ns;
@@ -79,6 +81,7 @@ void tree_on_reloaded(struct tree *tree, const struct message_outcome *outcome);
 void tree_on_status(struct tree *tree, const struct message_outcome *outcome);
 void tree_on_stopped(struct tree *tree); /* stop.c */
 void tree_on_replace(struct tree *tree, const struct message_pair *which);
+void tree_on_handed_over(struct pair *pair, bool done);
 
 /* Roles that were started run once systemd has what a successor needs to know of them; or if it takes nothing for too long. */
 void tree_let_run(struct tree *tree);

@@ -190,8 +190,10 @@ struct ledger_header {
 	_Atomic uint64_t id_next;  /* n */
 	_Atomic uint32_t high_water; /* slots at and above have never been used */
 	_Atomic uint32_t starts;   /* relays started on it */
-	_Atomic int32_t owner;     /* pid of the relay that may move bytes, 0: none */
 	_Atomic uint32_t ready;    /* 1: the owner has adopted and runs */
+	_Atomic uint32_t handed_over; /* number of the last hand-over (relay/hand_over.h) whose heir became the owner */
+	_Atomic uint32_t gave_way; /* number of the last one whose heir did, and then could not run: its former program is back */
+	_Atomic uint64_t owner;    /* who may move bytes: ledger_owner_pid; moved on by ledger_owner_move alone */
 	_Atomic uint64_t beat_ns;  /* heartbeat of the owner, CLOCK_MONOTONIC */
 	int32_t plan_fd;           /* the plan in force, -1: none yet */
 	uint32_t draining;         /* 1: accepts nothing more */
@@ -202,6 +204,24 @@ struct ledger_header {
 	struct ledger_listener listeners[LEDGER_LISTENERS];
 	struct ledger_pipe pipes[LEDGER_PIPES];
 };
+
+/* The pid of the relay that may move bytes and write here, 0: none. The upper half of the word counts the changes, so that whoever
+ * compares an old word with the present one is never misled by one that has come back. */
+static inline int32_t ledger_owner_pid(uint64_t owner)
+{
+	return (int32_t)(uint32_t)owner;
+}
+
+static inline uint64_t ledger_owner_next(uint64_t owner, int32_t pid)
+{
+	return ((owner >> 32) + 1) << 32 | (uint32_t)pid;
+}
+
+/* Whoever of several moves it on from the same word: one succeeds. */
+static inline bool ledger_owner_move(struct ledger_header *header, uint64_t from, int32_t pid)
+{
+	return atomic_compare_exchange_strong(&header->owner, &from, ledger_owner_next(from, pid));
+}
 
 struct ledger {
 	struct ledger_header *header;

@@ -43,6 +43,8 @@ enum { MESSAGE_VERSION = 3, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_N
 	/* holder → supervisor */ \
 	M(HOLDER, process, 1, "a holder runs: its pidfd. After a holder's death its relay becomes the holder and says so") \
 	M(RELAY, process, 1, "a relay was started: its pidfd") \
+	/* supervisor → relay, by its holder's channel */ \
+	M(HAND_OVER, hand_over, 1, "give all that you hold to the holder at the other end of this, once it says that it is there") \
 	/* relay → steward */ \
 	M(RELAY_HELLO, hello, 0, "I started, and have this plan: say again what you want of me") \
 	M(PLAN_TAKEN, generation, 0, "this plan is in force here") \
@@ -88,7 +90,7 @@ struct message_settings {
 	char user_relay[USER_NAME_SIZE], user_status[USER_NAME_SIZE];
 	uint32_t workers; /* resolved: at least 1, at most CENSUS_RELAYS */
 	uint32_t sessions_max;
-	uint32_t hang_after_ms, shutdown_timeout_ms, orphan_timeout_ms;
+	uint32_t hang_after_ms, shutdown_timeout_ms, orphan_timeout_ms, upgrade_timeout_ms;
 };
 struct message_outcome {
 	int32_t error; /* 0 or -errno */
@@ -105,6 +107,11 @@ struct message_begin {
 struct message_pair { uint32_t relay, incarnation; };
 struct message_deadline { uint64_t deadline_ms; }; /* CLOCK_MONOTONIC */
 struct message_process { int32_t pid; };
+struct message_hand_over {
+	uint32_t number;     /* of this hand-over: grows within the pair's incarnation */
+	uint32_t pause_ms;   /* so long the sessions may rest before it is taken back */
+	uint32_t allowed_ms; /* from then on, for the new relay to become ready */
+};
 struct message_hello {
 	uint32_t generation; /* plan in force, 0: none */
 	uint32_t starts;
@@ -166,6 +173,7 @@ union message_body {
 	struct message_pair pair;
 	struct message_deadline deadline;
 	struct message_process process;
+	struct message_hand_over hand_over;
 	struct message_hello hello;
 	struct message_listen listen;
 	struct message_listening listening;

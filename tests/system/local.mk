@@ -79,12 +79,17 @@ EXTRA_DIST += \
 	tests/system/test_systemd.py \
 	tests/system/test_systemd_death.py \
 	tests/system/test_tick.py \
+	tests/system/test_upgrade.py \
 	tests/system/test_vanished.py \
 	tests/system/test_waits.py \
 	tests/system/waiting.py
 
 # Stand-ins for the other roles, for the tests of the supervisor.
-noinst_PROGRAMS += tests/system/fake/steward tests/system/fake/relay
+noinst_PROGRAMS += tests/system/fake/heir tests/system/fake/steward tests/system/fake/relay
+tests_system_fake_heir_SOURCES = tests/system/fake/heir.c
+tests_system_fake_heir_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
+tests_system_fake_heir_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=relay_run
+tests_system_fake_heir_LDADD = src/relay/librelay.a src/wire/libwire.a src/base/libbase.a $(UV_LIBS)
 tests_system_fake_steward_SOURCES = tests/system/fake/fake.c tests/system/fake/fake.h tests/system/fake/steward.c
 tests_system_fake_steward_LDADD = src/wire/libwire.a src/base/libbase.a
 tests_system_fake_relay_SOURCES = tests/system/fake/fake.c tests/system/fake/fake.h tests/system/fake/relay.c

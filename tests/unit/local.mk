@@ -83,6 +83,11 @@ tests_unit_test_slot_SOURCES = tests/unit/test_slot.c
 tests_unit_test_slot_CFLAGS = $(unit_relay_cflags)
 tests_unit_test_slot_LDADD = $(unit_relay_libs)
 
+check_PROGRAMS += tests/unit/test_take_over
+tests_unit_test_take_over_SOURCES = tests/unit/test_take_over.c
+tests_unit_test_take_over_CFLAGS = $(unit_relay_cflags)
+tests_unit_test_take_over_LDADD = $(unit_relay_libs)
+
 check_PROGRAMS += tests/unit/test_books
 tests_unit_test_books_SOURCES = tests/unit/test_books.c
 tests_unit_test_books_CFLAGS = $(unit_relay_cflags)

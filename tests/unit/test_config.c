@@ -45,6 +45,7 @@ static void has_the_documented_defaults(void **state)
 	assert_int_equal(c->settings.shutdown_timeout_ms, 30000);
 	assert_int_equal(c->settings.hang_after_ms, 10000);
 	assert_int_equal(c->settings.orphan_timeout_ms, 10000);
+	assert_int_equal(c->settings.upgrade_timeout_ms, 30000);
 	assert_int_equal(c->settings.sessions_max, 0);
 	assert_int_equal(c->log_format, LOG_FORMAT_AUTO);
 	assert_true(c->log_connected);

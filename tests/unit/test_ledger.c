@@ -53,6 +53,21 @@ static int drop(void **state)
 	return 0;
 }
 
+static void test_one_of_two_becomes_the_owner(void **state)
+{
+	struct pair *p = *state;
+	struct ledger_header *header = p->relay.header;
+	uint64_t first = atomic_load(&header->owner);
+
+	assert_int_equal(ledger_owner_pid(first), 0);
+	assert_true(ledger_owner_move(header, first, 10));
+	assert_false(ledger_owner_move(header, first, 11));
+	assert_int_equal(ledger_owner_pid(atomic_load(&header->owner)), 10);
+	/* It went and came back: who has the old word is late all the same. */
+	assert_true(ledger_owner_move(header, atomic_load(&header->owner), 0));
+	assert_false(ledger_owner_move(header, first, 11));
+}
+
 static void test_new_lists_nothing(void **state)
 {
 	struct pair *p = *state;
@@ -276,6 +291,7 @@ static void test_damage_is_seen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_one_of_two_becomes_the_owner, make, drop),
 		cmocka_unit_test_setup_teardown(test_new_lists_nothing, make, drop),
 		cmocka_unit_test_setup_teardown(test_new_slots_are_free, make, drop),
 		cmocka_unit_test(test_slot_counts_are_bounded),

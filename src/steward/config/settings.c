@@ -256,6 +256,8 @@ const struct setting settings_top[] = {
 		.meaning = "a role that has not moved for so long is replaced"},
 	{"orphan_timeout", SETTING_MS, FIELD(config, settings.orphan_timeout_ms), .low = 0, .high = DAYS_24, .value = "10s",
 		.meaning = "how long the roles go on without a supervisor"},
+	{"upgrade_timeout", SETTING_MS, FIELD(config, settings.upgrade_timeout_ms), .low = SECOND, .high = DAYS_24,
+		.value = "30s", .meaning = "how long a new version's process may take to be up before the old one is back"},
 	{"limits", SETTING_GROUP, .settings = settings_limits, .meaning = "how much the daemon takes on"},
 	{"log", SETTING_GROUP, .settings = settings_log, .meaning = "what is told, and how"},
 	{"defaults", SETTING_DEFAULTS, .settings = settings_service, .meaning = "what services have that do not say otherwise"},
@@ -273,7 +275,7 @@ bool setting_is_later(const char *parent, const char *name)
 		/* clang-format off */
 		{NULL, "on_backend_gone"},
 		{NULL, "transparent"}, {NULL, "mark"},
-		{"", "status"}, {"", "drain_timeout"}, {"", "upgrade_timeout"},
+		{"", "status"}, {"", "drain_timeout"},
 		{"limits", "rate"},
 		/* clang-format on */
 	};

@@ -172,6 +172,7 @@ bool pair_handle(struct pair *p, struct message *m)
 	case MESSAGE_SUPERVISOR:
 	case MESSAGE_HOLDER:
 	case MESSAGE_RELAY:
+	case MESSAGE_HAND_OVER:
 	case MESSAGE_STEWARD_HELLO:
 	case MESSAGE_PLAN:
 	case MESSAGE_LISTEN:

@@ -42,7 +42,7 @@ static void run_relay(int holder, char *name)
 
 	signal(SIGTERM, SIG_DFL);
 	say_who(MESSAGE_RELAY);
-	ledger.header->owner = getpid();
+	ledger.header->owner = ledger_owner_next(ledger.header->owner, getpid());
 	ledger.header->starts++;
 	ledger.header->ready = 1;
 	fake_say("relay %u: start %d starts=%u incarnation=%u", ledger.header->relay, (int)getpid(), ledger.header->starts,

@@ -29,6 +29,7 @@ static void say_settings(void)
 	s.hang_after_ms = number("hang_after_ms", "10000");
 	s.shutdown_timeout_ms = number("shutdown_timeout_ms", "1000");
 	s.orphan_timeout_ms = 1000;
+	s.upgrade_timeout_ms = 5000;
 	message_send(INHERIT_SUPERVISOR, MESSAGE_SETTINGS, &s, NULL);
 }
 
