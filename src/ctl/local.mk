@@ -4,6 +4,7 @@ src_ctl_tcpwardenctl_SOURCES = \
 	src/ctl/channel.c src/ctl/channel.h \
 	src/ctl/leases.c src/ctl/leases.h \
 	src/ctl/main.c \
-	src/ctl/print.c src/ctl/print.h
+	src/ctl/print.c src/ctl/print.h \
+	src/ctl/upgrade.c src/ctl/upgrade.h
 src_ctl_tcpwardenctl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 src_ctl_tcpwardenctl_LDADD = src/base/libbase.a $(JANSSON_LIBS)

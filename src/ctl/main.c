@@ -2,6 +2,7 @@
 #include "ctl/channel.h"
 #include "ctl/leases.h"
 #include "ctl/print.h"
+#include "ctl/upgrade.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -28,6 +29,7 @@ static const struct command commands[] = {
 	{"probe", 1, 1, "id", "probe ID", "asks both its peers for a sign of life"},
 	{"kill", 1, 1, "id", "kill [--now] ID", "ends a session; --now: without delivering what it still holds"},
 	{"reload", 0, 0, NULL, "reload", "reads the config file; on any error nothing changes"},
+	{"upgrade", 0, 0, NULL, "upgrade", "takes the programs that are installed now, without a session noticing"},
 	{"leases", 0, 1, "history", "leases [--history [N]]", "those that there are; --history: the last N that are gone"},
 	{"release", 1, 1, "id", "release LEASE", "tries now to release a lease whose release has failed"},
 };
@@ -149,7 +151,8 @@ static int run(const struct command *command, char **arguments, int count, const
 	r = channel_ask(&channel, request);
 	json_decref(request);
 	/* Even if it did not take the request: it may have said why. */
-	status = take_answers(&channel, command, options);
+	status = strcmp(command->name, "upgrade") == 0 ? upgrade_follow(&channel, options->socket, options->json)
+						       : take_answers(&channel, command, options);
 	channel_close(&channel);
 	return r < 0 && status == EXIT_SUCCESS ? EX_UNAVAILABLE : status;
 }
@@ -208,7 +211,7 @@ int main(int argc, char **argv)
 			options.client = optarg;
 			break;
 		case OPTION_VERSION:
-			printf("tcpwardenctl %s\n", PACKAGE_VERSION);
+			printf("tcpwardenctl %s\n", TCPWARDEN_VERSION);
 			return EXIT_SUCCESS;
 		case OPTION_HELP:
 			help(stdout);

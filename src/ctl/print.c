@@ -118,7 +118,8 @@ static void print_ends(json_t *ends)
 
 void print_status(json_t *o)
 {
-	json_t *config = json_object_get(o, "config"), *leases = json_object_get(o, "leases"), *relay;
+	json_t *config = json_object_get(o, "config"), *leases = json_object_get(o, "leases"),
+	       *upgrade = json_object_get(o, "upgrade"), *relay;
 	char a[256], b[256], c[256];
 	size_t i;
 
@@ -143,6 +144,9 @@ void print_status(json_t *o)
 		printf("log       %" JSON_INTEGER_FORMAT " session starts and ends, and %" JSON_INTEGER_FORMAT
 		       " lines were lost\n",
 			number(o, "events_lost"), number(o, "log_lines_dropped"));
+	if (strcmp(print_member(upgrade, "state", a), "never") != 0 && strcmp(a, "-") != 0)
+		printf("upgrade   %s%s%s\n", a, strcmp(print_member(upgrade, "error", b), "-") != 0 && *b ? ": " : "",
+			strcmp(b, "-") != 0 ? b : "");
 	json_array_foreach (json_object_get(o, "relays"), i, relay)
 		printf("relay %-3" JSON_INTEGER_FORMAT " %s, process %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
 		       " sessions, started %" JSON_INTEGER_FORMAT " time%s%s\n",

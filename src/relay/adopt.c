@@ -153,6 +153,21 @@ static void follow_reason(struct relay *relay, struct session *session)
 	slot_write_end(slot);
 }
 
+#ifdef TEST_VERSION
+/* A field that older programs do not know: 0 from them, and what we wrote as long as the session lives. */
+static void adopt_extra(struct slot *slot)
+{
+	if (slot->spare[0] != 0 && slot->spare[0] != slot->record.id)
+		say(LOG_CRIT, "session %llx: the extension is another session's", (unsigned long long)slot->record.id);
+	slot->spare[0] = slot->record.id;
+}
+#else
+static void adopt_extra(struct slot *slot)
+{
+	(void)slot;
+}
+#endif
+
 static void adopt_session(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
@@ -161,6 +176,7 @@ static void adopt_session(struct relay *relay, struct session *session)
 	if (atomic_load(&slot->sequence) & 1) /* its writer died in the middle: it is as whole as it will ever be */
 		slot_write_end(slot);
 	vacancies_mark(&relay->vacancies, session->index);
+	adopt_extra(slot);
 	place_adopt(slot);
 	session->check_ms = WHEEL_TICK_MS;
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)

@@ -1,5 +1,7 @@
 /* The holder, and through it the relay: one program, since only a clone shares the descriptor table. */
+#include "relay/hand_over.h"
 #include "relay/holder.h"
+#include "wire/versions.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -7,10 +9,15 @@
 
 int main(int argc, char **argv)
 {
+	static const struct version versions[] = {{"hand-over", HAND_OVER_VERSION}, {"message", MESSAGE_VERSION},
+		{"ledger", LEDGER_VERSION}, {"census", CENSUS_VERSION}, {"plan", PLAN_VERSION}, {NULL, 0}};
+	int status = versions_main(versions, argc, argv);
 	bool heir = argc > 1 && strcmp(argv[1], "--take-over") == 0;
 
+	if (status >= 0)
+		return status;
 	if (argc > 1 && strcmp(argv[1], "--version") == 0) {
-		puts(PACKAGE_STRING);
+		puts("tcpwarden relay " TCPWARDEN_VERSION);
 		return 0;
 	}
 	if (heir) /* it is a holder like any other soon, also in ps(1) */

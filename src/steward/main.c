@@ -1,7 +1,9 @@
 #include "steward/config/check.h"
 #include "steward/config/explain.h"
+#include "steward/lease/database.h"
 #include "steward/log/log.h"
 #include "steward/steward.h"
+#include "wire/versions.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,8 +22,13 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
+	static const struct version versions[] = {{"message", MESSAGE_VERSION}, {"ledger", LEDGER_VERSION}, {"census", CENSUS_VERSION},
+		{"plan", PLAN_VERSION}, {"database", DATABASE_SCHEMA}, {NULL, 0}};
 	bool resume = argc == 4 && strcmp(argv[3], "--resume") == 0;
+	int status = versions_main(versions, argc, argv);
 
+	if (status >= 0)
+		return status;
 	if (argc == 3 && strcmp(argv[1], "--check") == 0)
 		return check_main(argv[2]);
 	if ((argc == 3 || argc == 4) && strcmp(argv[1], "--explain") == 0)
@@ -29,7 +36,7 @@ int main(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], "--settings") == 0)
 		return settings_main();
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-		printf("tcpwarden steward %s\n", PACKAGE_VERSION);
+		printf("tcpwarden steward %s\n", TCPWARDEN_VERSION);
 		return fflush(stdout) == 0 ? 0 : EX_IOERR;
 	}
 	if ((argc == 3 || resume) && strcmp(argv[1], "--role") == 0) {

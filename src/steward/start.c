@@ -98,6 +98,18 @@ static struct leases *control_leases(void *context)
 	return s->leases;
 }
 
+/* This steward does not live to see its end: that is told by `status`. */
+static bool control_upgrade(void *context, uint32_t *ret_after)
+{
+	struct steward *s = context;
+
+	if (s->phase != PHASE_UP || s->upgrade.state == UPGRADE_UNDER_WAY)
+		return false;
+	*ret_after = s->upgrade.number;
+	upstream_say(&s->upstream, MESSAGE_UPGRADE);
+	return true;
+}
+
 static bool control_reload(void *context)
 {
 	struct steward *s = context;
@@ -124,6 +136,7 @@ static void open_control(struct steward *s)
 		.status = control_status,
 		.leases = control_leases,
 		.reload = control_reload,
+		.upgrade = control_upgrade,
 		.ask_acquire = control_ask_acquire,
 	};
 	const struct config *config = s->config ? s->config : s->change.config;

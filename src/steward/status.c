@@ -128,6 +128,20 @@ static json_t *ends(const struct steward *s)
 	return object;
 }
 
+static json_t *upgrade(const struct steward *s)
+{
+	static const char *const words[] = {
+		[UPGRADE_NEVER] = "never",
+		[UPGRADE_UNDER_WAY] = "under way",
+		[UPGRADE_DONE] = "done",
+		[UPGRADE_FAILED] = "failed",
+	};
+	uint32_t state = s->upgrade.state;
+
+	return json_pack("{s:I, s:s, s:s}", "number", (json_int_t)s->upgrade.number, "state",
+		state < sizeof words / sizeof *words ? words[state] : "?", "error", s->upgrade.text);
+}
+
 json_t *steward_status(struct steward *s)
 {
 	struct lease_counts held = leases_counts(s->leases);
@@ -137,7 +151,7 @@ json_t *steward_status(struct steward *s)
 	json_t *o;
 
 	roster_settled(&s->roster, &failed);
-	o = json_pack("{s:b, s:s, s:s, s:i}", "ok", 1, "version", PACKAGE_VERSION, "state", phase_word(s), "pid", (int)getpid());
+	o = json_pack("{s:b, s:s, s:s, s:i}", "ok", 1, "version", TCPWARDEN_VERSION, "state", phase_word(s), "pid", (int)getpid());
 	json_object_set_new(o, "config",
 		json_pack("{s:s, s:s, s:s, s:I, s:I}", "file", s->config_path, "content",
 			s->config ? compare_file(s->config) : "unreadable", "loaded", when(plan ? plan->loaded_us : 0, loaded),
@@ -153,6 +167,7 @@ json_t *steward_status(struct steward *s)
 	json_object_set_new(o, "events_lost", json_integer((json_int_t)s->roster.events_lost));
 	json_object_set_new(o, "log_lines_dropped", json_integer((json_int_t)log_dropped()));
 	json_object_set_new(o, "ends", ends(s));
+	json_object_set_new(o, "upgrade", upgrade(s));
 	json_object_set_new(o, "relays", relays(s));
 	json_object_set_new(o, "services", services(s));
 	return o;

@@ -219,6 +219,10 @@ static void on_upstream_message(void *context, struct message *m)
 	case MESSAGE_STOP:
 		steward_on_stop(s, m->body.deadline.deadline_ms);
 		return;
+	case MESSAGE_UPGRADE_STATE:
+		s->upgrade = m->body.upgrade;
+		s->upgrade.text[MESSAGE_TEXT_SIZE - 1] = '\0';
+		return;
 	case MESSAGE_SUPERVISOR:
 		on_supervisor(s, m->fds[0]);
 		return;
@@ -231,6 +235,7 @@ static void on_upstream_message(void *context, struct message *m)
 	case MESSAGE_STATUS:
 	case MESSAGE_REPLACE:
 	case MESSAGE_STOPPED:
+	case MESSAGE_UPGRADE:
 	case MESSAGE_HOLDER:
 	case MESSAGE_RELAY:
 	case MESSAGE_HAND_OVER:

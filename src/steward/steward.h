@@ -82,6 +82,7 @@ struct steward {
 	bool closing, late;
 	struct pulse *pulse;
 	struct message_begin begin;
+	struct message_upgrade upgrade; /* as the supervisor said last */
 	struct census *census;
 
 	struct config *config; /* in force, NULL: none yet */

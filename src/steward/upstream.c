@@ -16,6 +16,7 @@ static const enum message_kind order[] = {
 	MESSAGE_STATUS,
 	MESSAGE_READY,
 	MESSAGE_RELOADED,
+	MESSAGE_UPGRADE,
 	MESSAGE_STOPPED,
 };
 
@@ -108,7 +109,8 @@ int upstream_init(struct upstream *u, uv_loop_t *loop, int fd, const struct upst
 	u->accepted_fds[0] = u->accepted_fds[1] = -1;
 	u->permitted = message_bit(MESSAGE_RESUME) | message_bit(MESSAGE_INHERITED) | message_bit(MESSAGE_BEGIN) |
 		       message_bit(MESSAGE_PAIR) | message_bit(MESSAGE_PAIR_LOST) | message_bit(MESSAGE_RELOAD) |
-		       message_bit(MESSAGE_STOP) | message_bit(MESSAGE_SUPERVISOR);
+		       message_bit(MESSAGE_STOP) | message_bit(MESSAGE_SUPERVISOR) |
+		       message_bit(MESSAGE_UPGRADE_STATE);
 	r = uv_poll_init(loop, &u->poll, fd);
 	u->poll.data = u;
 	return r < 0 ? r : uv_poll_start(&u->poll, UV_READABLE, on_readiness);

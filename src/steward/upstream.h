@@ -36,7 +36,7 @@ void upstream_accepted(struct upstream *upstream, uint32_t generation, int plan_
 void upstream_reloaded(struct upstream *upstream, int error, const char *text);
 void upstream_status(struct upstream *upstream, const char *text);
 void upstream_replace(struct upstream *upstream, const struct message_pair *pair);
-void upstream_say(struct upstream *upstream, enum message_kind kind); /* READY, RELOADING, STOPPED */
+void upstream_say(struct upstream *upstream, enum message_kind kind); /* READY, RELOADING, UPGRADE, STOPPED */
 
 /* Says again what a supervisor keeps, to one that may not have it. */
 void upstream_again(struct upstream *upstream);

@@ -24,7 +24,7 @@ static uint32_t pause_ms(const struct tree *tree)
 	return half_ms < PAUSE_MOST_MS ? half_ms : PAUSE_MOST_MS;
 }
 
-static int start_heir(struct pair *pair, const struct program *to, const struct program *former, int channel)
+static int start_heir(struct pair *pair, const struct program_set *to, const struct program_set *former, int channel)
 {
 	char name[32];
 	const char *argv[] = {name, "--take-over", NULL};
@@ -32,10 +32,10 @@ static int start_heir(struct pair *pair, const struct program *to, const struct 
 
 	snprintf(name, sizeof name, "tcpwarden: holder %" PRIu32, pair->index);
 	return member_spawn(pair, &(struct spawn){
-					  .path = to->path,
-					  .program_fd = to->fd,
+					  .path = to->of[PROGRAM_RELAY].path,
+					  .program_fd = to->of[PROGRAM_RELAY].fd,
 					  .argv = argv,
-					  .fds = {channel, former->fd},
+					  .fds = {channel, former->of[PROGRAM_RELAY].fd},
 					  .fd_count = 2,
 					  .nofile = UINT64_MAX,
 					  .role = ROLE_HOLDER,
@@ -43,7 +43,7 @@ static int start_heir(struct pair *pair, const struct program *to, const struct 
 				  });
 }
 
-int hand_over_start(struct pair *pair, const struct program *to, const struct program *former)
+int hand_over_start(struct pair *pair, const struct program_set *to, const struct program_set *former)
 {
 	struct hand_over *h = &pair->hand_over;
 	uint32_t allowed_ms = pair->tree->settings.upgrade_timeout_ms;
@@ -114,7 +114,7 @@ void hand_over_check(struct pair *pair, uint64_t now_ns)
 	}
 	if (taken && atomic_load(&header->gave_way) == h->number) {
 		say(LOG_ERR, "relay %" PRIu32 ": no relay of %s comes up; its sessions are back with the program before it",
-			pair->index, pair->tree->holder.path);
+			pair->index, pair->tree->programs.of[PROGRAM_RELAY].path);
 		members_end_leaving(pair);
 		finish(pair, false);
 	} else if (taken && atomic_load(&header->ready)) {
@@ -122,11 +122,11 @@ void hand_over_check(struct pair *pair, uint64_t now_ns)
 		finish(pair, true);
 	} else if (!taken && !heir) {
 		say(LOG_ERR, "relay %" PRIu32 " was not handed over: the holder of %s has ended; the relay before it goes on",
-			pair->index, pair->tree->holder.path);
+			pair->index, pair->tree->programs.of[PROGRAM_RELAY].path);
 		finish(pair, false);
 	} else if (!taken && now_ns > h->deadline_ns && !heir->killed) {
 		say(LOG_ERR, "relay %" PRIu32 " is not handed over within %.3g s: the holder of %s is ended", pair->index,
-			pair->tree->settings.upgrade_timeout_ms / 1e3, pair->tree->holder.path);
+			pair->tree->settings.upgrade_timeout_ms / 1e3, pair->tree->programs.of[PROGRAM_RELAY].path);
 		member_kill(heir);
 	}
 }

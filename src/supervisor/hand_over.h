@@ -14,13 +14,13 @@ struct pair;
 struct hand_over {
 	bool under_way;
 	pid_t heir;
-	uint32_t to;          /* number of the program */
+	uint32_t to;          /* number of the set that its program is of */
 	uint32_t number;      /* in the ledger; 0: there was none yet */
 	uint64_t deadline_ns; /* until then the heir's relay has taken over */
 };
 
 /* 0: under way; or -errno. */
-int hand_over_start(struct pair *pair, const struct program *to, const struct program *former);
+int hand_over_start(struct pair *pair, const struct program_set *to, const struct program_set *former);
 
 /* Something may have changed: a process ended or introduced itself, or time went by. */
 void hand_over_check(struct pair *pair, uint64_t now_ns);

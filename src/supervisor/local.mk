@@ -1,8 +1,10 @@
 # The supervisor: libc and libuv only; no config parser, no database.
 noinst_LIBRARIES += src/supervisor/libsupervisor.a
 src_supervisor_libsupervisor_a_SOURCES = \
+	src/supervisor/ask.c src/supervisor/ask.h \
 	src/supervisor/backoff.c src/supervisor/backoff.h \
 	src/supervisor/capacity.c src/supervisor/capacity.h \
+	src/supervisor/crossing.c src/supervisor/crossing.h \
 	src/supervisor/end_tree.c src/supervisor/end_tree.h \
 	src/supervisor/estate.c src/supervisor/estate.h \
 	src/supervisor/hand_over.c src/supervisor/hand_over.h \
@@ -13,6 +15,7 @@ src_supervisor_libsupervisor_a_SOURCES = \
 	src/supervisor/member.c src/supervisor/member.h \
 	src/supervisor/notify.c src/supervisor/notify.h \
 	src/supervisor/options.c src/supervisor/options.h \
+	src/supervisor/passage.c src/supervisor/passage.h \
 	src/supervisor/pair.c src/supervisor/pair.h \
 	src/supervisor/privilege.c src/supervisor/privilege.h \
 	src/supervisor/proc.c src/supervisor/proc.h \

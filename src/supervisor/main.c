@@ -3,8 +3,10 @@
 #include "supervisor/end_tree.h"
 #include "supervisor/options.h"
 #include "supervisor/tree.h"
+#include "wire/census.h"
 #include "wire/programs.h"
 #include "wire/say.h"
+#include "wire/versions.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +17,9 @@
 #include <unistd.h>
 
 static struct tree tree;
+
+static const struct version versions[] = {{"passage", PASSAGE_VERSION}, {"estate", ESTATE_VERSION}, {"message", MESSAGE_VERSION},
+	{"ledger", LEDGER_VERSION}, {"census", CENSUS_VERSION}, {NULL, 0}};
 
 static int ask_steward(const struct options *options)
 {
@@ -49,15 +54,19 @@ int main(int argc, char **argv)
 {
 	struct options options;
 	char error[256];
+	int status;
 
 	fill_standard_descriptors();
+	status = versions_main(versions, argc, argv);
+	if (status >= 0)
+		return status;
 	if (options_parse(&options, argc, argv, error) < 0) {
 		fprintf(stderr, "tcpwarden: %s\n%s", error, options_usage);
 		return EX_USAGE;
 	}
 	switch (options.command) {
 	case COMMAND_VERSION:
-		puts("tcpwarden " PACKAGE_VERSION);
+		puts("tcpwarden " TCPWARDEN_VERSION);
 		return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
 	case COMMAND_HELP:
 		fputs(options_usage, stdout);
@@ -71,5 +80,5 @@ int main(int argc, char **argv)
 		break;
 	}
 	say_open("supervisor");
-	return tree_run(&tree, options.config);
+	return tree_run(&tree, argv[0], options.config);
 }

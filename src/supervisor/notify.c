@@ -44,10 +44,27 @@ void notify_init(struct notify *notify)
 		if (!notify->watchdog_every_ms && strtoull(usec, NULL, 10))
 			notify->watchdog_every_ms = 1;
 	}
-	/* Roles and hooks are not the service's main process. */
+	notify_export(notify, false);
+}
+
+/* Roles and hooks are not the service's main process: for them there is nothing of it. */
+void notify_export(const struct notify *notify, bool on)
+{
+	char path[sizeof notify->to.sun_path + 1] = "", usec[24];
+
 	unsetenv("NOTIFY_SOCKET");
 	unsetenv("WATCHDOG_USEC");
 	unsetenv("WATCHDOG_PID");
+	if (!on || notify->fd < 0)
+		return;
+	memcpy(path, notify->to.sun_path, notify->to_length - offsetof(struct sockaddr_un, sun_path));
+	if (!path[0])
+		path[0] = '@';
+	setenv("NOTIFY_SOCKET", path, 1);
+	if (notify->watchdog_every_ms) {
+		snprintf(usec, sizeof usec, "%llu", (unsigned long long)notify->watchdog_every_ms * 2000);
+		setenv("WATCHDOG_USEC", usec, 1);
+	}
 }
 
 void notify_fini(struct notify *notify)

@@ -23,6 +23,9 @@ struct notify {
 void notify_init(struct notify *notify);
 void notify_fini(struct notify *notify);
 
+/* For an exec of ourselves: puts into the environment what notify_init took out, or takes it out again. */
+void notify_export(const struct notify *notify, bool on);
+
 /* One datagram of NAME=VALUE lines. */
 void notify_say(struct notify *notify, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -136,8 +136,8 @@ static int start_holder(struct pair *pair)
 	pair->started = true;
 	snprintf(name, sizeof name, "tcpwarden: holder %" PRIu32, pair->index);
 	r = member_spawn(pair, &(struct spawn){
-				       .path = tree->holder.path,
-				       .program_fd = tree->holder.fd,
+				       .path = tree->programs.of[PROGRAM_RELAY].path,
+				       .program_fd = tree->programs.of[PROGRAM_RELAY].fd,
 				       .argv = argv,
 				       .fds = {channel[1], tree->self_fd, tree->lock_fd, pair->ledger_fd,
 					       pair->steward_channel[1], tree->census_fd},
@@ -154,7 +154,7 @@ static int start_holder(struct pair *pair)
 		watch_close(pair->channel);
 		pair->channel = NULL;
 	}
-	pair->program = tree->holder.number;
+	pair->program = tree->programs.number;
 	return r;
 }
 
@@ -297,9 +297,12 @@ int pair_take_up(struct pair *pair)
 
 	if (r < 0 || !pair->started)
 		return r;
+	pair->program =
+		pair->tree->upgrade.found ? pair->tree->upgrade.found->pair_programs[pair->index] : pair->tree->programs.number;
 	pair->channel = watch_new(&pair->tree->loop, channel, UV_READABLE, on_channel, pair);
 	if (!pair->channel)
 		return -errno;
+	pair->hand_over.number = atomic_load(&header_of(pair)->handed_over);
 	member_take_up(pair);
 	if (!pair->members)
 		pair->unknown_since_ns = clock_mono_ns();

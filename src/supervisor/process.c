@@ -90,10 +90,12 @@ static struct process *watch_process(uv_loop_t *loop, int pidfd, pid_t pid, proc
 /* In the child, between fork and exec. Returns only the text of what failed, with errno set. */
 static const char *become(const struct spawn *spawn)
 {
-	int high[SPAWN_FDS_MAX], program = -1, null;
+	int high[SPAWN_FDS_MAX], output = spawn->output_fd ? fcntl(spawn->output_fd, F_DUPFD_CLOEXEC, 64) : STDERR_FILENO, null;
+	int program = fcntl(spawn->program_fd, F_DUPFD_CLOEXEC, 64);
 	struct rlimit nofile;
 	sigset_t none;
 
+	/* Out of the way first, also below: one's number may be another's place. */
 	for (int i = 1; i < NSIG; i++)
 		signal(i, SIG_DFL);
 	sigemptyset(&none);
@@ -104,9 +106,8 @@ static const char *become(const struct spawn *spawn)
 		nofile.rlim_cur = spawn->nofile < nofile.rlim_max ? spawn->nofile : nofile.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &nofile);
 	}
-	/* Out of the way first: one's number may be another's place. */
-	if (spawn->program_fd >= 0 && (program = fcntl(spawn->program_fd, F_DUPFD_CLOEXEC, 64)) < 0)
-		return "its program cannot be set up";
+	if (program < 0 || output < 0)
+		return "its descriptors cannot be set up";
 	for (int i = 0; i < spawn->fd_count; i++) {
 		high[i] = spawn->fds[i] < 0 ? -1 : fcntl(spawn->fds[i], F_DUPFD_CLOEXEC, 64);
 		if (spawn->fds[i] >= 0 && high[i] < 0)
@@ -119,16 +120,13 @@ static const char *become(const struct spawn *spawn)
 			return "its descriptors cannot be set up";
 	}
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0)
 		return "its standard descriptors cannot be set up";
 	/* At exec, not now: the program itself is among them. */
 	close_range((unsigned)(INHERIT_SUPERVISOR + spawn->fd_count), UINT_MAX, CLOSE_RANGE_CLOEXEC);
 	if (privilege_become_role(spawn->privilege, spawn->role) < 0)
 		return "its user and capabilities cannot be set";
-	if (spawn->program_fd >= 0)
-		syscall(SYS_execveat, program, "", (char *const *)(uintptr_t)spawn->argv, environ, AT_EMPTY_PATH);
-	else
-		execv(spawn->path, (char *const *)(uintptr_t)spawn->argv); /* exec only reads them */
+	syscall(SYS_execveat, program, "", spawn->argv, environ, AT_EMPTY_PATH);
 	return "it cannot be executed";
 }
 

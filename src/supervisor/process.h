@@ -19,11 +19,12 @@ enum { SPAWN_FDS_MAX = 8 };
 /* What a role is started with. Descriptors are numbered from INHERIT_SUPERVISOR on, in this order; -1 leaves the number
  * closed. */
 struct spawn {
-	const char *path; /* for people, if program_fd is set */
-	int program_fd;   /* -1: the program at `path` */
+	int program_fd;   /* O_PATH */
+	const char *path; /* for people */
 	const char *const *argv;
 	int fds[SPAWN_FDS_MAX];
 	int fd_count;
+	int output_fd;   /* its standard output; 0: as its standard error, which is ours */
 	uint64_t nofile; /* soft limit; the hard one stays */
 	enum privilege_role role;
 	const struct privilege *privilege;

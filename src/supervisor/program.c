@@ -1,25 +1,85 @@
 #include "supervisor/program.h"
 
+#include "wire/programs.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
-int program_open(struct program *ret, const char *path, uint32_t number)
-{
-	int fd = open(path, O_PATH | O_CLOEXEC);
+const char *const program_words[PROGRAMS] = {
+	[PROGRAM_SUPERVISOR] = "supervisor", [PROGRAM_STEWARD] = "steward", [PROGRAM_RELAY] = "relay"};
 
-	if (fd < 0)
+void program_set_init(struct program_set *set)
+{
+	set->number = 1;
+	for (enum program_kind kind = 0; kind < PROGRAMS; kind++) {
+		set->of[kind].fd = -1;
+		set->of[kind].path[0] = '\0';
+	}
+}
+
+int program_open(struct program *ret, const char *path)
+{
+	ret->fd = open(path, O_PATH | O_CLOEXEC);
+	if (ret->fd < 0)
 		return -errno;
-	ret->fd = fd;
-	ret->number = number;
 	snprintf(ret->path, sizeof ret->path, "%s", path);
 	return 0;
 }
 
-void program_close(struct program *program)
+/* As we were called, if that says where: a link there may lead elsewhere after an upgrade. */
+static void find_self(char path[PATH_MAX], const char *self)
 {
-	if (program->fd >= 0)
-		close(program->fd);
-	program->fd = -1;
+	ssize_t n = *self == '/' ? snprintf(path, PATH_MAX, "%s", self) : readlink("/proc/self/exe", path, PATH_MAX - 1);
+
+	path[n < 0 ? 0 : n < PATH_MAX ? n : PATH_MAX - 1] = '\0';
+}
+
+int program_set_find(struct program_set *set, const char *self, char error[512])
+{
+	for (enum program_kind kind = 0; kind < PROGRAMS; kind++) {
+		char path[PATH_MAX];
+		int r = 0;
+
+		if (kind == PROGRAM_SUPERVISOR)
+			find_self(path, self);
+		else
+			r = programs_find(path, program_words[kind], error);
+		if (r)
+			return r;
+		r = program_open(&set->of[kind], path);
+		if (r < 0) {
+			snprintf(error, 512, "%.400s: %s", path, strerror(-r));
+			return EX_OSFILE;
+		}
+	}
+	return 0;
+}
+
+int program_set_open_anew(struct program_set *ret, const struct program_set *set, const char **ret_failed)
+{
+	program_set_init(ret);
+	for (enum program_kind kind = 0; kind < PROGRAMS; kind++) {
+		int r = program_open(&ret->of[kind], set->of[kind].path);
+
+		if (r < 0) {
+			*ret_failed = set->of[kind].path;
+			program_set_close(ret);
+			return r;
+		}
+	}
+	ret->number = set->number + 1;
+	return 0;
+}
+
+void program_set_close(struct program_set *set)
+{
+	for (enum program_kind kind = 0; kind < PROGRAMS; kind++) {
+		if (set->of[kind].fd >= 0)
+			close(set->of[kind].fd);
+		set->of[kind].fd = -1;
+	}
 }

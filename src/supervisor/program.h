@@ -1,19 +1,35 @@
-/* A program of ours, held open: what is started again is what was started before, whatever stands at its path by then. A package
- * that is being upgraded replaces the files one after the other; only `upgrade` opens them anew.
- * Owner: whoever opened it, until program_close. */
+/* The programs of one version, held open: what is started again is what was started before, whatever stands at its path by then.
+ * A package that is being upgraded replaces the files one after the other; only an upgrade opens them anew. Owner: whoever opened
+ * the set, until program_set_close. */
 #ifndef SUPERVISOR_PROGRAM_H
 #define SUPERVISOR_PROGRAM_H
 #include <limits.h>
 #include <stdint.h>
 
+enum program_kind { PROGRAM_SUPERVISOR, PROGRAM_STEWARD, PROGRAM_RELAY, PROGRAMS };
+
 struct program {
-	int fd;          /* O_PATH; -1: none */
-	uint32_t number; /* of the set that was opened together, from 1 */
+	int fd; /* O_PATH; -1: none */
 	char path[PATH_MAX];
 };
 
+struct program_set {
+	uint32_t number; /* tells it from others of this tree, from 1 */
+	struct program of[PROGRAMS];
+};
+
+extern const char *const program_words[PROGRAMS]; /* "supervisor", "steward", "relay" */
+
+void program_set_init(struct program_set *set); /* empty */
+
 /* 0 or -errno. */
-int program_open(struct program *ret, const char *path, uint32_t number);
-void program_close(struct program *program);
+int program_open(struct program *ret, const char *path);
+
+/* Ours, and those that belong to it. self: as we were called. 0 or an exit status of sysexits.h with `error` set. */
+int program_set_find(struct program_set *set, const char *self, char error[512]);
+
+/* What stands at the paths of `set` now. 0; or -errno with the path that failed, and nothing is open. */
+int program_set_open_anew(struct program_set *ret, const struct program_set *set, const char **ret_failed);
+void program_set_close(struct program_set *set);
 
 #endif

@@ -31,7 +31,8 @@ static message_set permitted(const struct steward *steward)
 	case STEWARD_BEGUN:
 	case STEWARD_READY:
 		return set | message_bit(MESSAGE_ACCEPTED) | message_bit(MESSAGE_READY) | message_bit(MESSAGE_RELOADING) |
-		       message_bit(MESSAGE_RELOADED) | message_bit(MESSAGE_REPLACE) | message_bit(MESSAGE_STOPPED);
+		       message_bit(MESSAGE_RELOADED) | message_bit(MESSAGE_REPLACE) | message_bit(MESSAGE_STOPPED) |
+		       message_bit(MESSAGE_UPGRADE);
 	}
 	return 0;
 }
@@ -68,6 +69,9 @@ static void on_message(struct steward *steward, struct message *message)
 	case MESSAGE_REPLACE:
 		tree_on_replace(tree, &message->body.pair);
 		break;
+	case MESSAGE_UPGRADE:
+		upgrade_start(&tree->upgrade, tree);
+		break;
 	case MESSAGE_STOPPED:
 		tree_on_stopped(tree);
 		break;
@@ -79,6 +83,7 @@ static void on_message(struct steward *steward, struct message *message)
 	case MESSAGE_PAIR_LOST:
 	case MESSAGE_RELOAD:
 	case MESSAGE_STOP:
+	case MESSAGE_UPGRADE_STATE:
 	case MESSAGE_SUPERVISOR:
 	case MESSAGE_HOLDER:
 	case MESSAGE_RELAY:
@@ -196,7 +201,10 @@ static void on_steward_exit(void *owner, struct process *process, int status)
 
 		process_format_status(status, how);
 		if (code != EX_CONFIG || tree->was_ready)
-			say(was_ready ? LOG_ERR : LOG_WARNING, "the steward (process %ld) %s%s", (long)process_pid(process), how,
+			say(steward->replaced ? LOG_INFO
+				: was_ready       ? LOG_ERR
+						  : LOG_WARNING,
+				"the steward (process %ld) %s%s", (long)process_pid(process), how,
 				tree->was_ready ? "; sessions go on, it is started again" : "");
 		try_again(steward, was_ready, code >= EX_USAGE && code <= EX_CONFIG ? code : 0);
 	}
@@ -225,8 +233,8 @@ void steward_start(struct steward *steward)
 	}
 	steward->process = process_spawn(&tree->loop,
 		&(struct spawn){
-			.path = tree->steward_program.path,
-			.program_fd = tree->steward_program.fd,
+			.path = tree->programs.of[PROGRAM_STEWARD].path,
+			.program_fd = tree->programs.of[PROGRAM_STEWARD].fd,
 			.argv = argv,
 			.fds = {channel[1], tree->self_fd, -1, steward->heart.fd},
 			.fd_count = 4,
@@ -247,7 +255,8 @@ void steward_start(struct steward *steward)
 	tree_let_run(tree);
 	steward->state = STEWARD_STARTING;
 	steward->since_ns = clock_mono_ns();
-	steward->killed = false;
+	steward->killed = steward->replaced = false;
+	steward->program = tree->programs.number;
 	steward_say(steward);
 	return;
 fail:
@@ -277,6 +286,7 @@ int steward_take_up(struct steward *steward)
 	long pid;
 
 	steward->starts = estate->numbers->steward_starts;
+	steward->program = tree->upgrade.found ? tree->upgrade.found->steward_program : tree->programs.number;
 	if (!estate->numbers->steward_lives)
 		return 0;
 	if (estate->numbers->steward_lives != steward->starts)
@@ -337,6 +347,14 @@ void steward_signal(struct steward *steward, int signal)
 	if (signal == SIGKILL)
 		steward->killed = true;
 	process_signal(steward->process, signal);
+}
+
+void steward_replace(struct steward *steward)
+{
+	if (!steward->process || steward->killed)
+		return;
+	steward->replaced = true;
+	steward_signal(steward, SIGKILL);
 }
 
 int steward_init(struct steward *steward, struct tree *tree)

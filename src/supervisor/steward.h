@@ -33,9 +33,12 @@ struct steward {
 	uint32_t starts;
 	uint64_t since_ns; /* when this process was started */
 	bool killed;       /* this process was sent SIGKILL */
+	bool replaced;     /* by another version: its end is no news */
+	uint32_t program;  /* number of the set that its program is of */
 	struct {           /* what this process was told */
 		bool resume, begin, stop, reload;
 		int inherited;
+		uint32_t upgrade; /* upgrade.changes */
 	} told;
 };
 
@@ -55,6 +58,9 @@ void steward_say(struct steward *steward);
 void steward_check(struct steward *steward, uint64_t now_ns, uint64_t grace_ns);
 
 void steward_signal(struct steward *steward, int signal);
+
+/* Another one is started, as after its death. */
+void steward_replace(struct steward *steward);
 
 /* Closes the handle: when the tree ends and the process is gone. */
 void steward_fini(struct steward *steward);

@@ -68,6 +68,11 @@ static int say_next(struct steward *steward)
 		steward->told.stop = r == 0;
 		return r < 0 ? r : 1;
 	}
+	if (tree->upgrade.changes != steward->told.upgrade) {
+		r = message_send(fd, MESSAGE_UPGRADE_STATE, &tree->upgrade.state, NULL);
+		steward->told.upgrade = r < 0 ? steward->told.upgrade : tree->upgrade.changes;
+		return r < 0 ? r : 1;
+	}
 	if (tree->reload_wanted && !steward->told.reload && steward->state == STEWARD_READY) {
 		r = message_send(fd, MESSAGE_RELOAD, NULL, NULL);
 		steward->told.reload = r == 0;

@@ -16,6 +16,14 @@ void store_init(struct store *store, struct notify *notify)
 	unsetenv("FDSTORE");
 }
 
+void store_export(const struct store *store, bool on)
+{
+	if (on && store->notify)
+		setenv("FDSTORE", "1", 1); /* more than 0 is all that we read of it */
+	else
+		unsetenv("FDSTORE");
+}
+
 void store_fini(struct store *store)
 {
 	free(store->changes);

@@ -27,6 +27,9 @@ struct store {
 void store_init(struct store *store, struct notify *notify);
 void store_fini(struct store *store);
 
+/* For an exec of ourselves: puts FDSTORE into the environment, or takes it out again. */
+void store_export(const struct store *store, bool on);
+
 /* The descriptor stays the caller's, and stays open until it is removed again. */
 void store_add(struct store *store, const char *name, int fd);
 void store_remove(struct store *store, const char *name);

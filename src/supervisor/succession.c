@@ -137,6 +137,8 @@ static void refuse(struct tree *tree)
 {
 	struct estate *estate = &tree->estate;
 
+	if (tree->upgrade.found) /* the former version has not died, and will */
+		return;
 	for (uint32_t i = 0; i < estate->count; i++)
 		if (estate->items[i].name.kind == ESTATE_STEWARD)
 			pidfd_send_signal(estate->items[i].fd, SIGTERM, NULL, 0);
@@ -169,7 +171,9 @@ int succession_take_up(struct tree *tree, char error[512])
 	}
 	tree->prepared = tree->taken_up = true;
 	estate_discard(estate);
-	say(LOG_WARNING, "took up the tree of a supervisor that has died: %" PRIu32 " pairs, steward %s", tree->pair_count,
+	say(tree->upgrade.found ? LOG_INFO : LOG_WARNING,
+		"took up the tree of %s: %" PRIu32 " pairs, steward %s",
+		tree->upgrade.found ? "the version before" : "a supervisor that has died", tree->pair_count,
 		tree->steward.state == STEWARD_READY ? "in service" : "to be started");
 	for (uint32_t i = 0; i < tree->pair_count; i++) {
 		pair_introduce_tree(&tree->pairs[i]);

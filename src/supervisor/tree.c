@@ -2,12 +2,12 @@
 
 #include "base/clock.h"
 #include "supervisor/capacity.h"
+#include "supervisor/crossing.h"
 #include "supervisor/lock.h"
 #include "supervisor/process.h"
 #include "supervisor/settings.h"
 #include "supervisor/succession.h"
 #include "wire/census.h"
-#include "wire/programs.h"
 #include "wire/say.h"
 
 #include <errno.h>
@@ -264,7 +264,6 @@ static void on_tick(uv_timer_t *timer)
 		steward_check(&tree->steward, now_ns, tree->grace_ns);
 		for (uint32_t i = 0; i < tree->pair_count; i++)
 			pair_check(&tree->pairs[i], now_ns, tree->grace_ns);
-		upgrade_check(&tree->upgrade, tree);
 		steward_say(&tree->steward);
 	} else if (tree->end_killed) {
 		for (uint32_t i = 0; i < tree->pair_count; i++)
@@ -282,25 +281,10 @@ static void watch_signal(struct tree *tree, uv_signal_t *handle, uv_signal_cb ca
 			  */
 }
 
-static int find_program(struct program *ret, const char *name, char error[512])
-{
-	char path[PATH_MAX];
-	int r = programs_find(path, name, error);
-
-	if (r)
-		return r;
-	r = program_open(ret, path, 1);
-	if (r < 0)
-		snprintf(error, 512, "%.400s: %s", path, strerror(-r));
-	return r < 0 ? EX_OSFILE : 0;
-}
-
 static int start(struct tree *tree, char error[512])
 {
-	int r = find_program(&tree->steward_program, "steward", error);
+	int r = tree->upgrade.found ? 0 : program_set_find(&tree->programs, tree->self, error);
 
-	if (!r)
-		r = find_program(&tree->holder, "relay", error);
 	if (!r)
 		r = privilege_drop(&tree->privilege, error);
 	if (r)
@@ -367,21 +351,27 @@ static void flush_store(struct tree *tree)
 		usleep(STORE_MS * 1000);
 }
 
-int tree_run(struct tree *tree, const char *config_path)
+int tree_run(struct tree *tree, const char *self, const char *config_path)
 {
 	char error[512];
 	int r;
 
 	memset(tree, 0, sizeof *tree);
 	tree->config_path = config_path;
-	tree->steward_program.fd = tree->holder.fd = tree->upgrade.former.fd = -1;
+	tree->self = self;
+	crossing_remember();
+	program_set_init(&tree->programs);
+	upgrade_init(&tree->upgrade);
 	tree->lock_fd = tree->census_fd = tree->self_fd = tree->accepted_fds[0] = tree->accepted_fds[1] = -1;
 	notify_init(&tree->notify);
 	estate_init(&tree->estate, &tree->notify);
 	inherited_init(&tree->inherited, &tree->estate);
-	r = start(tree, error);
+	r = upgrade_arrive(tree, error);
+	if (!r)
+		r = start(tree, error);
 	if (!r)
 		r = begin(tree, error);
+	upgrade_on_begun(&tree->upgrade, tree, r ? error : NULL);
 	if (r) {
 		say(LOG_ERR, "%s", error);
 		notify_say(&tree->notify, "STATUS=%s", error);
@@ -390,6 +380,7 @@ int tree_run(struct tree *tree, const char *config_path)
 	}
 	do {
 		/* Between turns of the loop, since no callback may free what it was called for. */
+		upgrade_check(&tree->upgrade, tree);
 		if (tree_is_ending(tree) && tree_is_gone(tree))
 			tree_close(tree);
 		else if (tree->estate.store.count && !uv_is_active((uv_handle_t *)&tree->store))
@@ -402,9 +393,8 @@ int tree_run(struct tree *tree, const char *config_path)
 		say(LOG_ERR, "handles were left open: %s", uv_strerror(r)); /* a fault of ours, and no reason to stay */
 	flush_store(tree);
 	free(tree->pairs);
-	program_close(&tree->steward_program);
-	program_close(&tree->holder);
-	program_close(&tree->upgrade.former);
+	program_set_close(&tree->programs);
+	program_set_close(&tree->upgrade.other);
 	close_fd(tree->census_fd);
 	close_fd(tree->lock_fd);
 	close_fd(tree->self_fd);

@@ -33,7 +33,8 @@ struct tree {
 	int exit_status;
 	bool was_ready;
 	const char *config_path;
-	struct program steward_program, holder; /* those that are started */
+	const char *self; /* as we were called */
+	struct program_set programs; /* those that are started */
 	struct upgrade upgrade;
 	struct privilege privilege;
 	struct notify notify;
@@ -70,7 +71,7 @@ struct tree {
 };
 
 /* Runs the service until it ends. The exit status. */
-int tree_run(struct tree *tree, const char *config_path);
+int tree_run(struct tree *tree, const char *self, const char *config_path);
 
 /* From steward.c and pair.c. */
 void tree_on_settings(struct tree *tree, const struct message_settings *settings);

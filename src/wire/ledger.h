@@ -9,7 +9,12 @@
  * Writing order (relay): a slot is filled, then its state is stored (release). A descriptor is unlisted before it is
  * closed, and a backend's is listed before connect(). Reading order (steward): never past high_water, since reading an
  * untouched page of a memfd allocates it; a record is copied and its sequence checked (ledger_read_slot).
- * Every number that the steward reads here is a claim of the relay. */
+ * Every number that the steward reads here is a claim of the relay.
+ *
+ * LEDGER_VERSION stays as long as an older program can go on with what a newer one leaves, and the other way round: fields are then
+ * taken from what is spare, sizes and offsets stay, and 0 (which is what a slot that an older program began has there, and a header
+ * that it made) means that nothing is known. Older programs leave such fields of a living session as they are. Whatever else changes
+ * is another version: no relay maps it, and no upgrade in place goes from the one to the other (wire/versions.h). */
 #ifndef WIRE_LEDGER_H
 #define WIRE_LEDGER_H
 #include "base/endpoint.h"
@@ -138,7 +143,7 @@ struct slot {
 	uint64_t dropped[SIDES];   /* bytes that were taken from that side and given to no one: a unix socket has no books for it */
 	int32_t full;              /* WAITING: for a place of the service (EDQUOT) or of its client there (EUSERS) */
 	uint32_t padding;
-	uint64_t spare[1];
+	uint64_t spare[1];         /* 0; the test version keeps the session's id here, from its first adoption on */
 };
 
 /* CLOSING: when that side's linger_timeout ends, unless progress lengthens it. Each side has its own, from the same moment on; the
@@ -201,6 +206,7 @@ struct ledger_header {
 	_Atomic uint64_t events_taken; /* number up to which the steward has dealt with them */
 	uint32_t kill_one_in;      /* kill points, only in builds that have them; 0: off */
 	uint32_t no_rto_max;       /* 1: do as on a kernel without TCP_RTO_MAX_MS */
+	uint64_t spare[8];         /* 0 */
 	struct ledger_listener listeners[LEDGER_LISTENERS];
 	struct ledger_pipe pipes[LEDGER_PIPES];
 };

@@ -13,4 +13,5 @@ src_wire_libwire_a_SOURCES = \
 	src/wire/reason.c src/wire/reason.h src/wire/reason_table.h \
 	src/wire/say.c src/wire/say.h \
 	src/wire/shared.c src/wire/shared.h \
-	src/wire/slot_check.c src/wire/slot_check.h
+	src/wire/slot_check.c src/wire/slot_check.h \
+	src/wire/versions.c src/wire/versions.h

@@ -17,6 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The version stays as long as each kind keeps its number, size and meaning: kinds are then added at the end of the table, and whoever
+ * does not know one drops it. Anything else is another version, and no upgrade in place goes from the one to the other. */
 enum { MESSAGE_VERSION = 3, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_NAME_SIZE = 33 };
 
 /* M(NAME, member of union message_body, descriptors, speaker → listener, what it asks) */
@@ -30,6 +32,7 @@ enum { MESSAGE_VERSION = 3, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_N
 	M(STATUS, outcome, 0, "one line for people: sd_notify STATUS=") \
 	M(REPLACE, pair, 0, "this relay said what it may not: replace it") \
 	M(STOPPED, none, 0, "sessions are over, releases have run: the tree may end") \
+	M(UPGRADE, none, 0, "take the programs that are installed now") \
 	/* supervisor → steward */ \
 	M(BEGIN, begin, 1, "the lock is held, go on: census memfd") \
 	M(RESUME, generation, 2, "sent before BEGIN to all but the first steward: what ACCEPTED left") \
@@ -38,6 +41,7 @@ enum { MESSAGE_VERSION = 3, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_N
 	M(PAIR_LOST, pair, 0, "the descriptor table of that incarnation is gone, and with it its sessions") \
 	M(RELOAD, none, 0, "read the config file") \
 	M(STOP, deadline, 0, "drain until the deadline, end the rest, run every release") \
+	M(UPGRADE_STATE, upgrade, 0, "how the last upgrade stands") \
 	/* supervisor → steward, relay */ \
 	M(SUPERVISOR, none, 1, "I am the supervisor now, my pidfd: say again what I have to know of you") \
 	/* holder → supervisor */ \
@@ -107,6 +111,12 @@ struct message_begin {
 struct message_pair { uint32_t relay, incarnation; };
 struct message_deadline { uint64_t deadline_ms; }; /* CLOCK_MONOTONIC */
 struct message_process { int32_t pid; };
+enum upgrade_state { UPGRADE_NEVER, UPGRADE_UNDER_WAY, UPGRADE_DONE, UPGRADE_FAILED };
+struct message_upgrade {
+	uint32_t number; /* how many were asked for in this tree */
+	uint32_t state;  /* enum upgrade_state, of the last one */
+	char text[MESSAGE_TEXT_SIZE]; /* FAILED: why; the former version goes on. UNDER_WAY: empty, or why it goes back */
+};
 struct message_hand_over {
 	uint32_t number;     /* of this hand-over: grows within the pair's incarnation */
 	uint32_t pause_ms;   /* so long the sessions may rest before it is taken back */
@@ -173,6 +183,7 @@ union message_body {
 	struct message_pair pair;
 	struct message_deadline deadline;
 	struct message_process process;
+	struct message_upgrade upgrade;
 	struct message_hand_over hand_over;
 	struct message_hello hello;
 	struct message_listen listen;

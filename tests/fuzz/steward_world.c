@@ -142,6 +142,13 @@ static bool reload(void *context)
 	return false;
 }
 
+static bool upgrade(void *context, uint32_t *ret_after)
+{
+	(void)context;
+	*ret_after = 0;
+	return false;
+}
+
 static void ask_acquire(void *context, const struct session_key *key, bool *ret_queued, bool *ret_busy)
 {
 	(void)context;
@@ -149,7 +156,7 @@ static void ask_acquire(void *context, const struct session_key *key, bool *ret_
 	*ret_busy = key->slot & 2;
 }
 
-static const struct control_host control_host = {status, leases, reload, ask_acquire};
+static const struct control_host control_host = {status, leases, reload, upgrade, ask_acquire};
 
 void steward_world_open(struct steward_world *w, struct overlay *overlay, bool controlled)
 {

@@ -85,7 +85,8 @@ EXTRA_DIST += \
 	tests/system/waiting.py
 
 # Stand-ins for the other roles, for the tests of the supervisor.
-noinst_PROGRAMS += tests/system/fake/heir tests/system/fake/steward tests/system/fake/relay
+noinst_PROGRAMS += tests/system/fake/heir tests/system/fake/faulty tests/system/fake/steward tests/system/fake/relay
+tests_system_fake_faulty_SOURCES = tests/system/fake/faulty.c
 tests_system_fake_heir_SOURCES = tests/system/fake/heir.c
 tests_system_fake_heir_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
 tests_system_fake_heir_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=relay_run

@@ -2,8 +2,11 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
+import subprocess
+import tempfile
 import threading
 import time
 
@@ -11,7 +14,9 @@ import pytest
 
 import daemon
 import peers
+import process
 from peers import End, connect
+from store import Store
 from waiting import wait_for
 
 OVER = "upgrade: (done|given up)"
@@ -24,6 +29,7 @@ def upgrade(warden, meanwhile=None):
     if meanwhile:
         meanwhile()
     wait_for(lambda: len(warden.log.matching(OVER)) > before, lambda: f"the upgrade's end\n{warden.log_tail()}", 90)
+    wait_for(lambda: warden.ctl_run("status").returncode == 0, "the control socket", 30)
     return "done" in warden.log.matching(OVER)[-1].text
 
 
@@ -68,28 +74,65 @@ class Pings:
             client.close()
 
 
+ROLES = {"supervisor": "tcpwarden", "steward": "steward", "relay": "relay"}
+
+
+class Installed:
+    """The programs of a daemon, as links that can be turned to others, as a package does it."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.turn()
+
+    def path(self, role):
+        return os.path.join(self.directory, ROLES[role])
+
+    def turn(self, build=None, **faults):
+        """All to those of that build; faults: role="what it does wrong"."""
+        for role, name in ROLES.items():
+            target = os.path.join(build or daemon.build_directory(), "src", role, name)
+            if role in faults:
+                fake = "heir" if role == "relay" else "faulty"
+                target = os.path.join(self.directory, f"{fake}-{faults[role]}" + ("" if role == "relay" else f"-{role}"))
+                shutil.copy(os.path.join(daemon.build_directory(), "tests", "system", "fake", fake), target)
+                os.chmod(target, 0o755)
+            os.symlink(target, self.path(role) + ".new")
+            os.rename(self.path(role) + ".new", self.path(role))
+
+
 @pytest.fixture
-def versions(through, scratch):
-    """A daemon whose relay is a link that can be turned to another program: (daemon, turn)."""
-    link = os.path.join(scratch, "relay")
-    build = daemon.build_directory()
-    real = os.path.join(build, "src", "relay", "relay")
-
-    def turn(fault=None):
-        target = real
-        if fault:
-            target = os.path.join(scratch, f"heir-{fault}")
-            shutil.copy(os.path.join(build, "tests", "system", "fake", "heir"), target)
-            os.chmod(target, 0o755)
-        os.symlink(target, link + ".new")
-        os.rename(link + ".new", link)
-
-    def make(backends, **more):
-        turn()
-        return through(backends, daemon={"environment": {
-            "TCPWARDEN_LIBEXECDIR": f"{scratch}:{os.path.join(build, 'src', 'steward')}"}}, **more), turn
-
+def installed(through, scratch):
+    """installed(backends, ...): a daemon and its programs."""
+    def make(backends, environment=None, **more):
+        programs = Installed(scratch)
+        build = daemon.build_directory()
+        warden = through(backends, start=False, daemon={"environment": {
+            "TCPWARDEN_LIBEXECDIR": f"{scratch}:{os.path.join(build, 'src', 'steward')}",
+            **{f"TCPWARDEN_REAL_{role}": os.path.join(build, "src", role, name) for role, name in ROLES.items()},
+            **(environment or {})}}, **more)
+        of_build = warden.program
+        warden.program = lambda *parts: programs.path("supervisor") if parts == ("supervisor", "tcpwarden") else of_build(*parts)
+        return warden.start(), programs
     return make
+
+
+@pytest.fixture(scope="session")
+def another_version():
+    """A build of the same sources as another version: with a ledger extension. Set TCPWARDEN_BUILD_TEST_VERSION to one that is there."""
+    ready = os.environ.get("TCPWARDEN_BUILD_TEST_VERSION")
+    if ready:
+        yield ready
+        return
+    with open(os.path.join(daemon.build_directory(), "config.status")) as f:
+        source = re.search(r"^srcdir='(.*)'$", f.read(), re.M)[1]
+    directory = tempfile.mkdtemp(prefix="tcpwarden-version-")
+    os.chmod(directory, 0o755)
+    for command in ([os.path.join(daemon.build_directory(), source, "configure"), "-q", "--enable-test-version", "CFLAGS=-O1 -g"],
+                    ["make", "-s", "-j2", "src/supervisor/tcpwarden", "src/steward/steward", "src/relay/relay"]):
+        made = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=900)
+        assert made.returncode == 0, made.stderr
+    yield directory
+    shutil.rmtree(directory)
 
 
 def test_sessions_are_handed_over(through, backend):
@@ -125,17 +168,114 @@ def test_under_load(through, load):
     assert upgrades >= 3
 
 
-@pytest.mark.parametrize("fault", ["exits", "is-mute", "hangs", "relay-exits", "relay-hangs", "adoption-crashes", "adoption-hangs"])
-def test_version_that_cannot_do_it_gives_way(versions, backend, fault):
+@pytest.mark.slow
+def test_another_version(installed, another_version, load):
+    """Clients arrive all the time, and no session is lost, no connect refused, each byte right, there and back."""
+    server = load.backend()
+    echo = peers.Backend(peers.echo)
+    warden, programs = installed(server.address, hooked=True, top={"workers": 2})
+    client = load.client(warden.address, connections=4000, parallel=60, up="0:400000", down="0:400000", sizes="1:65536", deadline=200,
+                         kinds="fin,ask,late,client_rst,backend_rst,abrupt")
+    builds = [another_version, None]
+    upgrades = 0
+    pid = warden.popen.pid
+    while client.running and upgrades < 20:
+        programs.turn(builds[upgrades % 2])
+        result = warden.ctl_run("upgrade", timeout=90)
+        assert result.returncode == 0, result.stderr
+        upgrades += 1
+        status = warden.status()
+        assert status["version"].endswith("-test") == (upgrades % 2 == 1) and status["version"] in result.stdout
+        assert status["upgrade"] == {"number": upgrades, "state": "done", "error": ""}
+    client.wait()
+    print(f"{upgrades} upgrades")
+    assert upgrades >= 2 and warden.popen.pid == pid
+    server.stop()
+    echo.close()
+    wait_for(lambda: len(warden.hooks["hooks"].released()) >= 4000, "releases", 60)
+    warden.release_twice = warden.acquire_unknown = True
+    warden.expected_log += ["a hook of an earlier steward still runs"]
+    warden.note_baseline()
+
+
+REFUSED = [{"steward": "dumb"}, {"supervisor": "dumb"}, {"relay": "unreadable"}]
+BAD_RELAYS = ["exits", "is-mute", "hangs", "relay-exits", "relay-hangs", "adoption-crashes", "adoption-hangs"]
+BAD = [*({"relay": fault} for fault in BAD_RELAYS), {"steward": "exits"}, {"steward": "hangs"}, {"steward": "crashes"}]
+
+
+@pytest.mark.parametrize("faults", REFUSED + BAD, ids=lambda f: "-".join(f"{k}-{v}" for k, v in f.items()))
+def test_version_that_cannot_do_it_gives_way(installed, backend, faults):
     server = backend(peers.echo)
-    warden, turn = versions(server.address, top={"workers": 2, "upgrade_timeout": "2s", "hang_after": "4s"})
-    warden.expected_log += ["relay", "holder", "upgrade"]
+    warden, programs = installed(server.address, top={"workers": 2, "upgrade_timeout": "2s", "hang_after": "4s"})
+    warden.expected_log += ["relay", "holder", "upgrade", "steward"]
     pings = Pings(warden.address, 20)
-    turn(fault)
-    assert not upgrade(warden)
+    steward, relay = warden.role("steward"), warden.role("relay 0")
+    programs.turn(**faults)
+    result = warden.ctl_run("upgrade", timeout=90)
+    assert result.returncode == 1 and "the upgrade was given up" in result.stderr, result
     pings.wait_round()
-    print(f"{fault}: longest exchange {pings.longest * 1000:.0f} ms")
-    turn()
+    print(f"{faults}: longest exchange {pings.longest * 1000:.0f} ms: {result.stderr}")
+    assert warden.status()["upgrade"]["state"] == "failed" and "upgrade   failed: " in warden.ctl("status")
+    if faults in REFUSED:
+        assert warden.role("steward") == steward and warden.role("relay 0") == relay
+    programs.turn()
+    assert warden.ctl_run("upgrade", timeout=90).returncode == 0
+    pings.stop()
+    assert {end.reason for end in warden.log.wait_ends(20)} == {"client.closed"}
+    warden.note_baseline()
+
+
+@pytest.mark.slow  # for the other build
+@pytest.mark.parametrize("fault", ["crashes", "hangs"])
+def test_supervisor_that_does_not_arrive_gives_way(installed, another_version, backend, fault):
+    server = backend(peers.echo)
+    warden, programs = installed(server.address, environment={"TCPWARDEN_TEST_ARRIVAL": fault}, top={"upgrade_timeout": "1s"})
+    warden.expected_log += ["upgrade"]
+    pings = Pings(warden.address, 10)
+    programs.turn(another_version)
+    result = warden.ctl_run("upgrade", timeout=90)
+    assert result.returncode == 1 and "the new supervisor" in result.stderr, result
+    assert not warden.status()["version"].endswith("-test")
+    programs.turn()
+    assert warden.ctl_run("upgrade", timeout=90).returncode == 0
+    pings.stop()
+    warden.note_baseline()
+
+
+@pytest.fixture
+def kept(through):
+    """A daemon whose supervisor's descriptors someone keeps, as systemd does."""
+    stores = []
+
+    def make(address, **more):
+        warden = through(address, start=False, **more)
+        warden.store = Store(os.path.join(warden.directory, "store"))
+        stores.append(warden.store)
+        warden.expect_deaths("supervisor")
+        warden.expected_log += ["took up the tree", "upgrade", "handed over", "relay", "holder", "steward"]
+        return warden.start()
+    yield make
+    for store in stores:
+        store.close()
+
+
+def test_supervisor_is_killed_in_an_upgrade(kept, backend):
+    """Its successor takes up what there is, and the next upgrade goes on from there."""
+    server = backend(peers.echo)
+    warden = kept(server.address, top={"workers": 2})
+    pings = Pings(warden.address, 20)
+    assert upgrade(warden)
+    chance = random.Random(11)
+    for _ in range(8):
+        warden.tree()
+        warden.signal(signal.SIGUSR2)
+        time.sleep(chance.uniform(0, 0.4))  # anywhere in it
+        warden.tree()
+        warden.popen.kill()
+        warden.popen.wait()
+        warden.start(ready=False)
+        warden.wait_ready()
+        pings.wait_round()
     assert upgrade(warden)
     pings.stop()
     assert {end.reason for end in warden.log.wait_ends(20)} == {"client.closed"}
@@ -166,7 +306,7 @@ def test_killed_at_any_moment_of_a_hand_over(through, load, victim):
     warden = through(server.address)
     warden.expect_deaths("relay", "holder")
     warden.expected_log += ["upgrade", "handed over", "relay"]
-    client = load.client(warden.address, connections=6000, parallel=60, up="0:300000", down="0:300000", sizes="1:65536", deadline=240,
+    client = load.client(warden.address, connections=9000, parallel=60, up="0:300000", down="0:300000", sizes="1:65536", deadline=240,
                          kinds="fin,ask,late,client_rst,backend_rst")
     chance = random.Random(7)
     done = tries = hits = 0
@@ -174,22 +314,21 @@ def test_killed_at_any_moment_of_a_hand_over(through, load, victim):
     def kill():
         nonlocal hits
         holder, relay = pair
-        begun = time.monotonic()
-        if victim.startswith("new"):
-            while time.monotonic() < begun + 1:
-                if holders := [p for p in children(warden.popen.pid) if p > steward and p != holder]:
-                    holder = holders[0]
-                    if victim == "new holder" or children(holder):
-                        break
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            heirs = [p for p in children(warden.popen.pid) if p != holder and process.Process(p).title == "tcpwarden: holder 0"]
+            if heirs and (victim != "new relay" or children(heirs[0])):
+                break
+        if victim.startswith("new") and heirs:
+            holder = heirs[0]
             relay = (children(holder) or [None])[0]
-        time.sleep(chance.uniform(0, 0.02))  # anywhere in the hand-over; nothing is taken to have happened by then
+        time.sleep(chance.uniform(0, 0.02 if victim.startswith("new") else 0.004))  # anywhere in the hand-over; nothing is taken to have happened by then
         try:
             os.kill(holder if victim.endswith("holder") else relay, signal.SIGKILL)
             hits += 1
         except (ProcessLookupError, TypeError):
             pass
 
-    steward = warden.role("steward").pid
     while client.running and tries < 40:
         tries += 1
         pair = whole(warden)

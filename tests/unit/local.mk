@@ -49,6 +49,11 @@ tests_unit_test_message_SOURCES = tests/unit/test_message.c
 tests_unit_test_message_CFLAGS = $(unit_wire_cflags)
 tests_unit_test_message_LDADD = $(unit_wire_libs)
 
+check_PROGRAMS += tests/unit/test_versions
+tests_unit_test_versions_SOURCES = tests/unit/test_versions.c
+tests_unit_test_versions_CFLAGS = $(unit_wire_cflags)
+tests_unit_test_versions_LDADD = $(unit_wire_libs)
+
 check_PROGRAMS += tests/unit/test_plan
 tests_unit_test_plan_SOURCES = tests/unit/test_plan.c
 tests_unit_test_plan_CFLAGS = $(unit_wire_cflags)
@@ -131,6 +136,11 @@ check_PROGRAMS += tests/unit/test_notify
 tests_unit_test_notify_SOURCES = tests/unit/test_notify.c
 tests_unit_test_notify_CFLAGS = $(unit_supervisor_cflags)
 tests_unit_test_notify_LDADD = $(unit_supervisor_libs)
+
+check_PROGRAMS += tests/unit/test_passage
+tests_unit_test_passage_SOURCES = tests/unit/test_passage.c
+tests_unit_test_passage_CFLAGS = $(unit_supervisor_cflags)
+tests_unit_test_passage_LDADD = $(unit_supervisor_libs)
 
 check_PROGRAMS += tests/unit/test_options
 tests_unit_test_options_SOURCES = tests/unit/test_options.c

@@ -107,6 +107,14 @@ static bool reload(void *context)
 	return w->may_reload;
 }
 
+static bool upgrade(void *context, uint32_t *ret_after)
+{
+	struct world *w = context;
+
+	*ret_after = 4;
+	return w->may_reload;
+}
+
 static void ask_acquire(void *context, const struct session_key *key, bool *ret_queued, bool *ret_busy)
 {
 	(void)context;
@@ -114,7 +122,7 @@ static void ask_acquire(void *context, const struct session_key *key, bool *ret_
 	*ret_busy = false;
 }
 
-static const struct control_host host = {status, leases, reload, ask_acquire};
+static const struct control_host host = {status, leases, reload, upgrade, ask_acquire};
 
 static int dial(struct world *w)
 {

@@ -33,6 +33,7 @@ struct control_host {
 	json_t *(*status)(void *context); /* a new reference */
 	struct leases *(*leases)(void *context);
 	bool (*reload)(void *context); /* begins one, answered by control_reloaded; false: not now */
+	bool (*upgrade)(void *context, uint32_t *ret_after); /* asks for one: `status` tells how it goes; false: not now */
 	/* A session that waits for a lease: its acquire hook has not begun, or has said busy. */
 	void (*ask_acquire)(void *context, const struct session_key *key, bool *ret_queued, bool *ret_busy);
 };

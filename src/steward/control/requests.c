@@ -138,6 +138,17 @@ static void handle_reload(struct control_client *client, json_t *request)
 	}
 }
 
+static void handle_upgrade(struct control_client *client, json_t *request)
+{
+	uint32_t after;
+
+	(void)request;
+	if (client->control->host->upgrade(client->control->context, &after))
+		client_answer(client, json_pack("{s:b, s:I}", "ok", 1, "after", (json_int_t)after));
+	else
+		client_refuse(client, "not now: tcpwarden is starting, being stopped or being upgraded");
+}
+
 static const struct {
 	const char *name;
 	void (*handle)(struct control_client *client, json_t *request);
@@ -148,6 +159,7 @@ static const struct {
 	{"probe", handle_probe},
 	{"kill", handle_kill},
 	{"reload", handle_reload},
+	{"upgrade", handle_upgrade},
 	{"leases", handle_leases},
 	{"release", handle_release},
 };
@@ -168,6 +180,6 @@ void client_handle(struct control_client *client, const char *line, size_t lengt
 			json_decref(request);
 			return;
 		}
-	client_refuse(client, "\"request\" is not one of status, sessions, show, probe, kill, reload, leases, release");
+	client_refuse(client, "\"request\" is not one of status, sessions, show, probe, kill, reload, upgrade, leases, release");
 	json_decref(request);
 }

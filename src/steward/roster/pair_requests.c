@@ -162,6 +162,7 @@ bool pair_handle(struct pair *p, struct message *m)
 	case MESSAGE_STATUS:
 	case MESSAGE_REPLACE:
 	case MESSAGE_STOPPED:
+	case MESSAGE_UPGRADE:
 	case MESSAGE_BEGIN:
 	case MESSAGE_RESUME:
 	case MESSAGE_INHERITED:
@@ -169,6 +170,7 @@ bool pair_handle(struct pair *p, struct message *m)
 	case MESSAGE_PAIR_LOST:
 	case MESSAGE_RELOAD:
 	case MESSAGE_STOP:
+	case MESSAGE_UPGRADE_STATE:
 	case MESSAGE_SUPERVISOR:
 	case MESSAGE_HOLDER:
 	case MESSAGE_RELAY:

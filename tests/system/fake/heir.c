@@ -4,6 +4,7 @@
 #include "relay/relay.h"
 #include "relay/take_over.h"
 #include "wire/inherit.h"
+#include "wire/versions.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -60,12 +61,20 @@ int __wrap_relay_run(const struct relay_birth *birth, char *title)
 
 int main(int argc, char **argv)
 {
+	static const struct version versions[] = {{"hand-over", HAND_OVER_VERSION}, {"message", MESSAGE_VERSION},
+		{"ledger", LEDGER_VERSION}, {"census", CENSUS_VERSION}, {"plan", PLAN_VERSION}, {NULL, 0}};
 	struct inheritance inheritance;
+	int status;
 	static char path[PATH_MAX];
 
 	if (readlink("/proc/self/exe", path, sizeof path - 1) < 0 || !strstr(path, "heir-"))
 		return 2;
 	fault = strstr(path, "heir-") + strlen("heir-");
+	if (fault_is("unreadable"))
+		return 3;
+	status = versions_main(versions, argc, argv);
+	if (status >= 0)
+		return status;
 	if (argc < 2 || fault_is("exits"))
 		return 3;
 	if (fault_is("is-mute"))
