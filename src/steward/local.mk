@@ -12,6 +12,7 @@ src_steward_libconf_a_SOURCES = \
 	src/steward/config/command.c \
 	src/steward/config/config.c src/steward/config/config.h \
 	src/steward/config/explain.c src/steward/config/explain.h \
+	src/steward/config/fixed.c src/steward/config/fixed.h \
 	src/steward/config/hook_user.c src/steward/config/hook_user.h \
 	src/steward/config/hooks.c \
 	src/steward/config/kernel.c src/steward/config/kernel.h \
@@ -101,6 +102,7 @@ src_steward_libsteward_a_SOURCES = \
 	src/steward/roster/pair_requests.c \
 	src/steward/roster/roster.c src/steward/roster/roster.h \
 	src/steward/full.c \
+	src/steward/plans.c \
 	src/steward/prepare.c \
 	src/steward/privileges.c \
 	src/steward/reload.c \

@@ -5,15 +5,11 @@
  */
 #include "steward/steward.h"
 
-#include "base/clock.h"
+#include "steward/config/fixed.h"
 #include "steward/config/warnings.h"
 #include "steward/log/log.h"
-#include "steward/plan/build.h"
-#include "steward/plan/number_use.h"
-#include "wire/shared.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sysexits.h>
@@ -21,41 +17,6 @@
 #include <unistd.h>
 
 enum { SLOW_MS = 10000 };
-
-/* Relays may have taken a plan of a predecessor that was never accepted, so each steward counts from where no earlier one came
- * to. */
-static uint32_t next_generation(const struct steward *s)
-{
-	uint32_t first = s->begin.steward_starts << 16;
-
-	return s->generation + 1 > first ? s->generation + 1 : first;
-}
-
-/* The config's text, for the next steward: sealed, since it is parsed without being checked again. */
-static int text_memfd(const struct config *config)
-{
-	int r, fd = shared_create("tcpwarden-config", config->text_length);
-	size_t done = 0;
-
-	if (fd < 0)
-		return fd;
-	while (done < config->text_length) {
-		ssize_t n = pwrite(fd, config->text + done, config->text_length - done, (off_t)done);
-
-		if (n < 0) {
-			r = -errno;
-			close(fd);
-			return r;
-		}
-		done += (size_t)n;
-	}
-	r = shared_seal(fd, true);
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	return fd;
-}
 
 void steward_drop_change(struct steward *s)
 {
@@ -107,31 +68,6 @@ static void fail(struct steward *s, int error)
 		steward_end(s, EX_UNAVAILABLE);
 }
 
-/* What can only change at a start: said, not an error. */
-static void warn_fixed(struct steward *s, const struct config *new)
-{
-	const struct message_settings *a = &s->config->settings, *b = &new->settings;
-	const char *file = new->file;
-	struct report *r = &s->change.report;
-
-	if (strcmp(a->state_directory, b->state_directory) != 0)
-		report_add(r, "%s: state_directory: takes effect when tcpwarden is restarted", file);
-	if (a->workers != b->workers)
-		report_add(r, "%s: workers: takes effect when tcpwarden is restarted", file);
-	if (a->sessions_max != b->sessions_max)
-		report_add(r,
-			"%s: limits.connections: what the tables of running relays can hold changes when tcpwarden is restarted",
-			file);
-	if (strcmp(a->user_relay, b->user_relay) != 0 || strcmp(a->user_status, b->user_status) != 0)
-		report_add(r, "%s: users: takes effect when tcpwarden is restarted", file);
-	if (strcmp(s->config->control_socket ? s->config->control_socket : "", new->control_socket ? new->control_socket : "") !=
-			0 ||
-		strcmp(s->config->control_group ? s->config->control_group : "", new->control_group ? new->control_group : "") !=
-			0 ||
-		s->config->control_mode != new->control_mode)
-		report_add(r, "%s: control: takes effect when tcpwarden is restarted", file);
-}
-
 static void add_to_report(void *report, const char *line)
 {
 	report_add(report, "%s", line);
@@ -156,7 +92,7 @@ static void switch_over(struct steward *s, int plan_fd, uint32_t generation)
 		listeners_commit(s->listeners);
 		steward_farewell_removed(s);
 		if (c->cause == CAUSE_RELOAD) {
-			warn_fixed(s, c->config);
+			fixed_tell(s->config, c->config, add_to_report, &c->report);
 			warn_unlikely(s, c->config);
 		}
 		s->config = c->config;
@@ -183,52 +119,11 @@ static void switch_over(struct steward *s, int plan_fd, uint32_t generation)
 	steward_change_step(s);
 }
 
-/* The numbers of what earlier reloads removed may be given away again once nothing refers to them. A relay that has not taken the
- * plan in force yet may still begin sessions under an older one. */
-static void free_numbers(struct steward *s, const struct ledger_view *view)
-{
-	struct number_use use;
-
-	if (s->census && roster_planned(&s->roster) && number_use_collect(&use, view, s->census) == 0)
-		plan_ids_sweep(s->ids, s->config, number_use_has, &use);
-}
-
-/* What sessions of a predecessor's time count for, also in services that its plan has not any more. */
-static void reserve_numbers(struct steward *s, const struct ledger_view *view)
-{
-	struct number_use use;
-
-	if (!s->census)
-		return;
-	number_use_collect(&use, view, s->census);
-	for (uint32_t i = 0; i < CENSUS_SERVICES; i++)
-		if (use.service[i])
-			plan_ids_reserve(s->ids, PLAN_ID_SERVICE, i);
-	for (uint32_t i = 0; i < CENSUS_BACKENDS; i++)
-		if (use.backend[i])
-			plan_ids_reserve(s->ids, PLAN_ID_BACKEND, i);
-}
-
-static struct plan_stamp next_stamp(const struct steward *s)
-{
-	const struct plan_header *now = s->roster.plan.header; /* NULL: this is the first */
-	struct plan_stamp stamp = {.generation = next_generation(s)};
-
-	if (now && s->change.cause == CAUSE_NAMES) {
-		stamp.loads = now->loads;
-		stamp.loaded_us = now->loaded_us;
-	} else {
-		stamp.loads = now ? now->loads + 1 : 1;
-		stamp.loaded_us = clock_real_us();
-	}
-	return stamp;
-}
-
 void steward_on_resolved(struct steward *s)
 {
 	struct change *c = &s->change;
 	struct ledger_view view;
-	struct plan_stamp stamp;
+	uint32_t generation;
 	int r = 0, plan_fd;
 
 	if (s->closing || c->state != CHANGE_RESOLVING || s->phase >= PHASE_STOPPING)
@@ -250,24 +145,19 @@ void steward_on_resolved(struct steward *s)
 	}
 	roster_view(&s->roster, &view);
 	if (c->cause == CAUSE_RELOAD)
-		free_numbers(s, &view);
+		steward_free_numbers(s, &view);
 	if (c->cause == CAUSE_START || c->cause == CAUSE_RELOAD)
 		r = listeners_prepare(s->listeners, c->config, s->ids, &view, s->resume && c->cause == CAUSE_START, &c->report);
 	if (r < 0) {
 		fail(s, r);
 		return;
 	}
-	stamp = next_stamp(s);
-	plan_fd = plan_build(c->config, s->resolver, s->ids, &stamp);
+	plan_fd = steward_make_plan(s, &generation);
 	if (plan_fd < 0) {
-		report_add(&c->report, "%s: no plan can be made of it: %s", c->config->file,
-			plan_fd == -ENOSPC
-				? "too many services or backends that were removed still have sessions (end those, or wait)"
-				: strerror(-plan_fd));
 		fail(s, plan_fd);
 		return;
 	}
-	switch_over(s, plan_fd, stamp.generation);
+	switch_over(s, plan_fd, generation);
 }
 
 static void resolve(struct steward *s, enum change_cause cause, struct config *config)
@@ -309,12 +199,12 @@ void steward_resume_change(struct steward *s)
 		if (fd >= 0)
 			close(fd);
 		s->config = NULL;
-		reserve_numbers(s, &view);
+		steward_reserve_numbers(s, &view);
 		resolve(s, CAUSE_START, config);
 		return;
 	}
 	plan_ids_seed(s->ids, &plan);
-	reserve_numbers(s, &view);
+	steward_reserve_numbers(s, &view);
 	plan_unmap(&plan);
 	if (listeners_prepare(s->listeners, s->config, s->ids, &view, true, &report) < 0) {
 		report_log(&report, LOG_CRIT);
@@ -374,23 +264,6 @@ static bool names_wait(const struct steward *s)
 	       !(s->resumed_plan && resolver_pending(s->resolver) > 0);
 }
 
-static void accept_change(struct steward *s)
-{
-	int plan_fd, text_fd;
-
-	plan_fd = fcntl(s->roster.plan_fd, F_DUPFD_CLOEXEC, 0);
-	text_fd = text_memfd(s->config);
-	if (plan_fd >= 0 && text_fd >= 0) {
-		upstream_accepted(&s->upstream, s->generation, plan_fd, text_fd);
-		return;
-	}
-	log_line(LOG_ERR, "what is in force cannot be kept for a next steward: %s", strerror(errno));
-	if (plan_fd >= 0)
-		close(plan_fd);
-	if (text_fd >= 0)
-		close(text_fd);
-}
-
 static void complain_if_slow(struct steward *s)
 {
 	struct change *c = &s->change;
@@ -430,7 +303,7 @@ void steward_change_step(struct steward *s)
 		return;
 	}
 	if (c->cause != CAUSE_RESUME)
-		accept_change(s);
+		steward_keep_plan(s);
 	if (c->cause == CAUSE_RELOAD && memcmp(&s->upstream.settings, &s->config->settings, sizeof s->config->settings) != 0)
 		upstream_settings(&s->upstream, &s->config->settings);
 	snprintf(words, sizeof words, "serving %zu service%s on %zu address%s", s->config->service_count,

@@ -4,8 +4,8 @@
  *      STOPPING (from any of the last three) ── sessions over ──► RELEASING ── leases released ──► STOPPED
  *
  * steward.c: the loop, and what others tell us; start.c: up to PREPARING; reload.c: how a config, or new addresses, come into
- * force; prepare.c: hooks of services around that; full.c: when a service has no room; privileges.c: what hooks of other users need;
- * stop.c: the end. */
+ * force; plans.c: the plans that carry it; prepare.c: hooks of services around that; full.c: when a service has no room;
+ * privileges.c: what hooks of other users need; stop.c: the end. */
 #ifndef STEWARD_STEWARD_H
 #define STEWARD_STEWARD_H
 #include "steward/config/config.h"
@@ -128,6 +128,13 @@ void steward_names_changed(struct steward *steward);
 void steward_change_step(struct steward *steward); /* something that a change waits for may have happened */
 void steward_drop_change(struct steward *steward);
 void steward_on_resolved(struct steward *steward);
+
+/* plans.c */
+/* Of change.config: its descriptor, or -errno and a line in the report. */
+int steward_make_plan(struct steward *steward, uint32_t *ret_generation);
+void steward_keep_plan(struct steward *steward); /* what is in force, for the next steward */
+void steward_free_numbers(struct steward *steward, const struct ledger_view *view);
+void steward_reserve_numbers(struct steward *steward, const struct ledger_view *view);
 
 /* privileges.c */
 void steward_note_privileges(struct steward *steward); /* first of all: those that we were started with */
