@@ -13,6 +13,7 @@
 #include "relay/settle.h"
 #include "relay/socket.h"
 #include "relay/tally.h"
+#include "relay/terms.h"
 #include "wire/inherit.h"
 #include "wire/say.h"
 
@@ -136,7 +137,10 @@ static void follow_reason(struct relay *relay, struct session *session)
 	case WHO_POLICY:
 	case WHO_OPERATOR:
 	case WHO_SYSTEM:
-		session_end_by_us(relay, session, &reason, false);
+		if (slot->ending[SIDE_CLIENT] != ENDING_NONE) /* how, was decided */
+			ending_begin(relay, session, &reason, (enum side_ending)slot->ending[SIDE_CLIENT]);
+		else
+			session_end_by_us(relay, session, &reason, false);
 		return;
 	case WHO_CLIENT:
 	case WHO_BACKEND:
@@ -187,6 +191,7 @@ static void adopt_session(struct relay *relay, struct session *session)
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND && books_matter(slot); s++)
 		if (flow_is_shut(slot->flow[s]) && slot->fd[other_side(s)] >= 0)
 			shutdown(slot->fd[other_side(s)], SHUT_WR); /* noted and perhaps not said: again does no harm */
+	terms_adopt(relay, session);
 	probe_adopt(relay, session);
 	kill_point();
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)

@@ -7,6 +7,7 @@
 #include "relay/flow.h"
 #include "relay/kill_point.h"
 #include "relay/link.h"
+#include "relay/review.h"
 #include "relay/ring.h"
 #include "relay/socket.h"
 #include "relay/tally.h"
@@ -100,6 +101,9 @@ static void connected(struct relay *relay, struct session *session)
 	kill_point();
 	/* What waited meanwhile made its edge long ago. */
 	session_queue(relay, session);
+	/* Its backend was chosen under another plan, by which it may be gone. */
+	if (relay->plan.header && session->round_generation != relay->plan.header->generation)
+		review_session(relay, session);
 }
 
 static void forget_socket(struct relay *relay, struct slot *slot)

@@ -27,11 +27,11 @@ static uint64_t later(uint64_t a, uint64_t b)
 }
 
 /* Whether anybody wants to know how its bytes fare. */
-static bool is_watched(const struct slot *slot, enum side s)
+static bool is_watched(const struct policy *policy, enum side s)
 {
-	const struct side_policy *p = &slot->policy.side[s];
+	const struct side_policy *p = &policy->side[s];
 
-	return p->dead_after_ms || p->stall_after_ms || slot->policy.idle_timeout_ms || slot->policy.half_close_timeout_ms;
+	return p->dead_after_ms || p->stall_after_ms || policy->idle_timeout_ms || policy->half_close_timeout_ms;
 }
 
 static void set_no_later(struct relay *relay, struct session *session, uint64_t due_ms)
@@ -59,7 +59,7 @@ void deadline_given(struct relay *relay, struct session *session, enum side to)
 	struct slot *slot = session_slot(relay, session);
 	struct silence *silence = &session->silence[to];
 
-	if (silence->outstanding_ms || !is_watched(slot, to))
+	if (silence->outstanding_ms || !is_watched(&slot->policy, to))
 		return;
 	/* What it sent was a sign of life. */
 	silence_begin(silence, &slot->policy.side[to], relay->now_ms, load(&slot->moved_ms[to]), relay->now_ms);
@@ -70,23 +70,65 @@ void deadline_given(struct relay *relay, struct session *session, enum side to)
 	set_no_later(relay, session, silence->look_ms);
 }
 
+/* It is not known what is outstanding there: the first look tells. */
+static void adopt_side(struct relay *relay, struct session *session, enum side s, uint64_t look_ms)
+{
+	struct slot *slot = session_slot(relay, session);
+	struct silence *silence = &session->silence[s];
+	uint64_t since_ms = load(&slot->progress_ms[s]);
+
+	silence_begin(silence, &slot->policy.side[s], since_ms ? since_ms : relay->now_ms, 0, relay->now_ms);
+	silence->look_ms = look_ms;
+	if (!relay->rto_max_ms)
+		pace_adopt(&silence->pace, &slot->policy.side[s]);
+}
+
 void deadline_adopt(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
 	uint64_t first_ms = relay->now_ms + session->index * 16 % ADOPTED_LOOKS_MS;
 
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
+		if (slot->fd[s] >= 0 && is_watched(&slot->policy, s))
+			adopt_side(relay, session, s, first_ms);
+	set_no_later(relay, session, first_ms);
+}
+
+void deadline_rest(struct relay *relay, struct session *session)
+{
+	const struct slot *slot = session_slot(relay, session);
+
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
+		if (session->silence[s].outstanding_ms && slot->fd[s] >= 0 && !relay->rto_max_ms)
+			pace_end(&session->silence[s].pace, &slot->policy.side[s], slot->fd[s]);
+}
+
+bool deadline_renew(struct relay *relay, struct session *session, const struct policy *old)
+{
+	struct slot *slot = session_slot(relay, session);
+
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
 		struct silence *silence = &session->silence[s];
-		uint64_t since_ms = load(&slot->progress_ms[s]);
 
-		if (slot->fd[s] < 0 || !is_watched(slot, s))
+		if (slot->fd[s] < 0)
 			continue;
-		silence_begin(silence, &slot->policy.side[s], since_ms ? since_ms : relay->now_ms, 0, relay->now_ms);
-		silence->look_ms = first_ms;
-		if (!relay->rto_max_ms)
-			pace_adopt(&silence->pace, &slot->policy.side[s]);
+		if (!is_watched(&slot->policy, s)) {
+			silence->outstanding_ms = 0;
+			store_progress(slot, s, silence);
+		} else if (!is_watched(old, s)) {
+			*silence = (struct silence){0};
+			adopt_side(relay, session, s, relay->now_ms);
+			/* What is outstanding may be so since long ago, and so may the kernel's clock have run. */
+			pace_begin(&silence->pace, slot->record.connected_ms);
+			if (!relay->rto_max_ms)
+				pace_adopt(&silence->pace, &slot->policy.side[s]);
+		} else if (silence->outstanding_ms) {
+			silence->look_ms = relay->now_ms;
+			if (!relay->rto_max_ms)
+				pace_adopt(&silence->pace, &slot->policy.side[s]);
+		}
 	}
-	set_no_later(relay, session, first_ms);
+	return deadline_look(relay, session);
 }
 
 bool deadline_peer_is_well(struct relay *relay, struct session *session, enum side s, enum operation operation)
@@ -142,9 +184,9 @@ static uint64_t last_move_ms(const struct session *session, const struct slot *s
 	return last_ms;
 }
 
-/* The earliest of the policy's own deadlines, UINT64_MAX: none; *how: what it will be called. A tick late rather than a moment
- * early: what happens is stamped with the time at which the loop's turn began. */
-static uint64_t policy_due_ms(const struct session *session, const struct slot *slot, enum how *how)
+/* The earliest of the deadlines that no peer is asked about, UINT64_MAX: none; *reason: what it will be called. A tick late
+ * rather than a moment early: what happens is stamped with the time at which the loop's turn began. */
+static uint64_t policy_due_ms(const struct session *session, const struct slot *slot, struct reason *reason)
 {
 	const struct policy *p = &slot->policy;
 	bool half_closed = (slot->flow[SIDE_CLIENT] == FLOW_SHUT) != (slot->flow[SIDE_BACKEND] == FLOW_SHUT);
@@ -157,7 +199,9 @@ static uint64_t policy_due_ms(const struct session *session, const struct slot *
 		{half_closed ? p->half_close_timeout_ms : 0, last_move_ms(session, slot), HOW_HALF_CLOSE},
 		{p->idle_timeout_ms, last_move_ms(session, slot), HOW_IDLE},
 	};
-	uint64_t due_ms = UINT64_MAX;
+	uint64_t due_ms = slot->drain_ms ? slot->drain_ms : UINT64_MAX;
+
+	*reason = (struct reason){.who = slot->drain_who, .how = HOW_DRAINED};
 
 	for (size_t i = 0; i < sizeof deadlines / sizeof *deadlines; i++) {
 		uint64_t at_ms = deadlines[i].since_ms + deadlines[i].after_ms + WHEEL_TICK_MS;
@@ -165,7 +209,7 @@ static uint64_t policy_due_ms(const struct session *session, const struct slot *
 		if (!deadlines[i].after_ms || at_ms >= due_ms)
 			continue;
 		due_ms = at_ms;
-		*how = deadlines[i].how;
+		*reason = (struct reason){.who = WHO_POLICY, .how = (uint8_t)deadlines[i].how};
 	}
 	return due_ms;
 }
@@ -173,17 +217,17 @@ static uint64_t policy_due_ms(const struct session *session, const struct slot *
 bool deadline_look(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
-	enum how how = HOW_NONE;
+	struct reason reason;
 	uint64_t due_ms;
 
 	if (!peers_are_well(relay, session, false))
 		return false;
 	/* The last look may be long ago, and something may have been taken since. */
-	if (relay->now_ms >= policy_due_ms(session, slot, &how) && !peers_are_well(relay, session, true))
+	if (relay->now_ms >= policy_due_ms(session, slot, &reason) && !peers_are_well(relay, session, true))
 		return false;
-	due_ms = policy_due_ms(session, slot, &how);
+	due_ms = policy_due_ms(session, slot, &reason);
 	if (relay->now_ms >= due_ms) {
-		session_end_by_us(relay, session, &(struct reason){.who = WHO_POLICY, .how = (uint8_t)how}, false);
+		session_end_by_us(relay, session, &reason, false);
 		return false;
 	}
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)

@@ -4,6 +4,7 @@
 #include "relay/place.h"
 #include "relay/probe.h"
 #include "relay/reclaim.h"
+#include "relay/review.h"
 #include "relay/session.h"
 #include "wire/say.h"
 
@@ -184,6 +185,11 @@ static void take_plan(struct relay *relay, struct message *m)
 	plan_unmap(&relay->plan);
 	relay->plan = plan;
 	doors_apply_plan(relay);
+	review_begin(relay);
+}
+
+void link_plan_taken(struct relay *relay)
+{
 	relay->link.plan_owed = true;
 	flush(relay);
 }

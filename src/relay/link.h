@@ -24,6 +24,9 @@ void link_ring(struct relay *relay);
 /* That backend's addresses did not serve. At most twice a second. */
 void link_resolve(struct relay *relay, uint32_t backend_id);
 
+/* The plan is in force here, and every session was held against it. */
+void link_plan_taken(struct relay *relay);
+
 /* How opening or closing that listener went. */
 void link_listening(struct relay *relay, uint32_t listener_id, int error);
 

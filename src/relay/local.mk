@@ -22,13 +22,16 @@ src_relay_librelay_a_SOURCES = \
 	src/relay/question.c src/relay/question.h \
 	src/relay/reclaim.c src/relay/reclaim.h \
 	src/relay/relay.c src/relay/relay.h \
+	src/relay/review.c src/relay/review.h \
 	src/relay/ring.c src/relay/ring.h \
 	src/relay/session.c src/relay/session.h src/relay/slot.h \
 	src/relay/settle.c src/relay/settle.h \
 	src/relay/silence.c src/relay/silence.h \
 	src/relay/socket.c src/relay/socket.h \
+	src/relay/standing.c src/relay/standing.h \
 	src/relay/take_over.c src/relay/take_over.h \
 	src/relay/tally.c src/relay/tally.h \
+	src/relay/terms.c src/relay/terms.h \
 	src/relay/vacancies.c src/relay/vacancies.h \
 	src/relay/verify.c src/relay/verify.h \
 	src/relay/wheel.c src/relay/wheel.h

@@ -39,7 +39,7 @@ void place_begin(struct relay *relay, struct slot *slot, const struct plan_servi
 	if (r == 0) {
 		go_on(slot);
 	} else if (service->on_limit == ON_LIMIT_RECLAIM && may_wait(relay)) {
-		slot->full = -r;
+		slot->full = (int16_t)-r;
 		slot_set_state(slot, SLOT_WAITING);
 	} else {
 		refuse(slot, r);

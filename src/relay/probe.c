@@ -34,7 +34,8 @@ static uint32_t count_in(const struct side_policy *rhythm, const struct side_pol
 	next_ms = later(silent_ms, (uint64_t)rhythm->keepalive_idle_s * 1000);
 	left_ms = due_ms > next_ms ? due_ms - next_ms : 0;
 	count = asked->probes + (left_ms + rhythm->keepalive_interval_s * 1000 - 1) / (rhythm->keepalive_interval_s * 1000);
-	return (uint32_t)earlier(later(count, 1), COUNT_MOST);
+	/* One question may have been lost. */
+	return (uint32_t)earlier(later(count, earlier(policy->keepalive_count, LIVENESS_ASKS)), COUNT_MOST);
 }
 
 /* With it, the policy's or one left from pacing, the second question would end one that has been silent for longer:
@@ -72,6 +73,7 @@ void probe_end(struct relay *relay, struct session *session)
 {
 	bool answered = true;
 
+	session_slot(relay, session)->told |= TOLD_PROBE;
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
 		answered &= set(relay, session, s, NULL);
 	if (answered) {

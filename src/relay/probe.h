@@ -20,7 +20,7 @@ void probe_ask(struct relay *relay, struct session *session);
  * outstanding. It ends as above, or by probe_end. first: it is not being asked yet. */
 void probe_press(struct relay *relay, struct session *session, bool first);
 
-/* No more questions of ours. */
+/* No more questions of ours: its keepalive is as its policy says, whatever it was. */
 void probe_end(struct relay *relay, struct session *session);
 
 /* Ends those whose time is over; to be called now and then. */

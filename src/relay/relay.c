@@ -8,6 +8,7 @@
 #include "relay/link.h"
 #include "relay/probe.h"
 #include "relay/reclaim.h"
+#include "relay/review.h"
 #include "relay/ring.h"
 #include "relay/session.h"
 #include "relay/take_over.h"
@@ -200,6 +201,8 @@ static int start(struct relay *relay)
 	if (relay->plan.header)
 		doors_apply_plan(relay);
 	adopt_sessions(relay, &fresh);
+	if (relay->plan.header)
+		review_begin(relay);
 	return 0;
 }
 
@@ -256,7 +259,7 @@ static int wait_ms(struct relay *relay)
 {
 	int loop_ms;
 
-	if (relay->run_head)
+	if (relay->run_head || relay->reviewing)
 		return 0;
 	uv_update_time(&relay->loop);
 	loop_ms = uv_backend_timeout(&relay->loop);
@@ -280,6 +283,8 @@ static void turn(struct relay *relay)
 		wheel_turn(&relay->wheel, relay->now_ms, on_due, relay);
 	if (relay->reclaims)
 		reclaim_turn(relay);
+	if (relay->reviewing)
+		review_go_on(relay);
 	doors_resume(relay);
 	/* libuv's part of the work: its timers when they are due, and its watchers, which it arms only in uv_run. */
 	if (loop_due || relay->loop_touched || uv_backend_timeout(&relay->loop) == 0) {

@@ -9,6 +9,8 @@
  *   connect   reaching a backend               flow      one direction of bytes
  *   ending    how each side is to be let go    closing   doing so
  *   deadline  what the clock ends: silence (is a peer dead, stalled or slow?), pace, idle and life times
+ *   review    what a new plan means for the sessions that there are; standing: whether what one stands on is in use;
+ *             terms: its policy, in the slot and on its sockets
  *   probe     asking a session's peers whether they live, when someone wants to know
  *   place     what a session counts for, and waiting for it; reclaim: rounds of asking all who hold (question: one of them)
  *   hand_over giving all to another holder, and so ending
@@ -77,6 +79,8 @@ struct relay {
 	uint32_t rto_max_ms;     /* the kernel's own TCP_RTO_MAX_MS; 0: it has none, or we are not to use it */
 	bool asking;             /* sessions' peers for a sign of life, and that is to be ended (probe.h) */
 	struct reclaim *reclaims; /* rounds that go on */
+	bool reviewing;          /* the sessions, under the plan in force (review.h) */
+	uint32_t reviewed;       /* how far: the next slot */
 	bool loop_touched;       /* libuv arms what was started only in uv_run */
 	const struct relay_birth *birth;
 	char *title;

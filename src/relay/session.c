@@ -75,6 +75,7 @@ static void fill(struct relay *relay, struct slot *slot, const struct plan_servi
 	record->plan_generation = relay->plan.header->generation;
 	memcpy(record->service, service->name, sizeof record->service);
 	slot->policy = service->policy;
+	slot->policy_generation = record->plan_generation;
 	slot->fd[SIDE_CLIENT] = fd;
 	slot->fd[SIDE_BACKEND] = -1;
 	slot->pipe[SIDE_CLIENT] = slot->pipe[SIDE_BACKEND] = -1;

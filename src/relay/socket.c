@@ -44,18 +44,23 @@ void socket_press(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
 }
 
-int socket_apply(int fd, int family, const struct side_policy *p, const char **ret_option)
+int socket_tune(int fd, const struct side_policy *p, const char **ret_option)
 {
 	const struct option options[] = {
 		{SOL_SOCKET, SO_OOBINLINE, 1, "SO_OOBINLINE"},
 		{IPPROTO_TCP, TCP_NODELAY, p->nodelay, "TCP_NODELAY"},
 		{IPPROTO_TCP, TCP_USER_TIMEOUT, (int)p->user_timeout_ms, "TCP_USER_TIMEOUT"},
 	};
-	int r;
+
+	return set_all(fd, options, sizeof options / sizeof *options, ret_option);
+}
+
+int socket_apply(int fd, int family, const struct side_policy *p, const char **ret_option)
+{
+	int r = family == AF_UNIX ? 0 : socket_tune(fd, p, ret_option);
 
 	if (family == AF_UNIX)
 		return 0;
-	r = set_all(fd, options, sizeof options / sizeof *options, ret_option);
 	return r < 0 ? r : socket_set_keepalive(fd, p, ret_option);
 }
 

@@ -12,6 +12,9 @@
  * inherited by what it accepts (tcp(7)), on a backend's socket it goes before connect. 0 or -errno with the option's name in *ret_option. */
 int socket_apply(int fd, int family, const struct side_policy *policy, const char **ret_option);
 
+/* The same but for keepalive, on a TCP socket that has been in use. */
+int socket_tune(int fd, const struct side_policy *policy, const char **ret_option);
+
 /* TCP_RTO_MAX_MS, so that the kernel asks a silent peer often enough. On a listener it is inherited and does not touch SYN-ACKs; on a
  * backend's socket it goes after connect, since it would take away from the time in which SYNs are sent. rto_max_ms: the kernel's
  * own, which is never raised; 0: it has none, and nothing is done. */

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static_assert(sizeof(struct slot) == 576, "a slot is nine cache lines");
+static_assert(sizeof(struct slot) == 640, "a slot is ten cache lines");
 static_assert((LEDGER_EVENTS & (LEDGER_EVENTS - 1)) == 0, "the ring is indexed by masking");
 
 enum { PAGE = 4096, READ_TRIES = 64 };

@@ -141,9 +141,12 @@ struct slot {
 	_Atomic uint64_t progress_ms[SIDES]; /* since when that side's peer has acknowledged nothing more, as last seen while
 	                                        bytes were outstanding */
 	uint64_t dropped[SIDES];   /* bytes that were taken from that side and given to no one: a unix socket has no books for it */
-	int32_t full;              /* WAITING: for a place of the service (EDQUOT) or of its client there (EUSERS) */
-	uint32_t padding;
-	uint64_t spare[1];         /* 0; the test version keeps the session's id here, from its first adoption on */
+	int16_t full;              /* WAITING: for a place of the service (EDQUOT) or of its client there (EUSERS) */
+	uint8_t drain_who;         /* enum who: takes what it stands on out of use */
+	uint8_t padding;
+	uint32_t policy_generation; /* of the plan whose policy it lives under */
+	uint64_t drain_ms;         /* when it is ended since its service or backend is out of use, CLOCK_MONOTONIC; 0: it is not */
+	uint64_t spare[8];         /* 0; the test version keeps the session's id here, from its first adoption on */
 };
 
 /* CLOSING: when that side's linger_timeout ends, unless progress lengthens it. Each side has its own, from the same moment on; the
@@ -157,6 +160,7 @@ enum {
 	TOLD_ENDED = 4,     /* likewise */
 	TOLD_CLIENT = 8,    /* why it is refused: that is, or was, in the pipe of flow[SIDE_BACKEND] */
 	TOLD_PROBE = 16,    /* its peers are being asked for a sign of life: keepalive is not as its policy says */
+	TOLD_TERMS = 32,    /* it has another policy now, and its sockets may not be as that says */
 };
 
 enum listener_state { LISTENER_FREE, LISTENER_BOUND, LISTENER_LISTENING };

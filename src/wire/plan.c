@@ -58,7 +58,7 @@ static bool service_ok(const struct plan_header *h, const struct plan_service *s
 	       within(s->reject_message.offset, s->reject_message.length, h->text_size) && s->balance <= BALANCE_FAILOVER &&
 	       s->on_limit <= ON_LIMIT_RECLAIM && side_ok(&p->side[SIDE_CLIENT]) && side_ok(&p->side[SIDE_BACKEND]) &&
 	       p->side[SIDE_BACKEND].connect_timeout_ms > 0 && p->on_failure <= END_CLOSE && p->on_connect_failure <= END_CLOSE &&
-	       p->on_policy_end <= END_CLOSE;
+	       p->on_policy_end <= END_CLOSE && p->on_backend_gone <= BACKEND_GONE_RESET && s->drained <= 1;
 }
 
 static bool address_ok(const struct plan_address *a)
@@ -102,7 +102,7 @@ static bool whole(const void *at, size_t size)
 	for (uint32_t i = 0; i < h->backend_count; i++) {
 		const struct plan_backend *b = &plan.backends[i];
 		if (b->id == 0 || b->id >= CENSUS_BACKENDS || !within(b->first_address, b->address_count, h->address_count) ||
-			!terminated(b->address, sizeof b->address))
+			!terminated(b->address, sizeof b->address) || b->drained > 1)
 			return false;
 	}
 	for (uint32_t i = 0; i < h->address_count; i++)
@@ -129,6 +129,8 @@ int plan_create(const struct plan_source *s)
 		.sessions_max = s->sessions_max,
 		.relays = s->relays,
 		.orphan_timeout_ms = s->orphan_timeout_ms,
+		.drain_timeout_ms = s->drain_timeout_ms,
+		.applied = s->applied,
 		.loads = s->loads,
 		.loaded_us = s->loaded_us,
 		.service_count = s->service_count,
@@ -214,6 +216,16 @@ const struct plan_service *plan_service_by_id(const struct plan *plan, uint32_t 
 		return NULL;
 	for (uint32_t i = 0; i < plan->header->service_count; i++)
 		if (plan->services[i].id == service_id)
+			return &plan->services[i];
+	return NULL;
+}
+
+const struct plan_service *plan_service_by_name(const struct plan *plan, const char *name)
+{
+	if (!plan->header)
+		return NULL;
+	for (uint32_t i = 0; i < plan->header->service_count; i++)
+		if (strncmp(plan->services[i].name, name, SERVICE_NAME_SIZE) == 0)
 			return &plan->services[i];
 	return NULL;
 }

@@ -26,13 +26,14 @@ struct plan_service {
 	struct policy policy;
 	uint8_t balance;         /* enum balance */
 	uint8_t on_limit;        /* enum on_limit */
-	uint8_t padding[6];
+	uint8_t drained;         /* 1: by an operator. It has no listeners then */
+	uint8_t padding[5];
 };
 
 struct plan_backend {
 	uint32_t id;             /* 1..CENSUS_BACKENDS-1, stable for a service's name and address text */
-	uint32_t first_address, address_count; /* none: its name does not resolve (yet) */
-	uint32_t padding;
+	uint32_t first_address, address_count; /* none: its name does not resolve (yet), or it is drained */
+	uint32_t drained;        /* 1: by an operator */
 	char address[ADDRESS_TEXT_SIZE]; /* as configured */
 };
 
@@ -54,6 +55,8 @@ struct plan_header {
 	uint32_t sessions_max; /* of this whole daemon, shared out evenly by the relay count; 0: what descriptors allow */
 	uint32_t relays;
 	uint32_t orphan_timeout_ms; /* how long a relay goes on when its supervisor is dead */
+	uint32_t drain_timeout_ms; /* how long sessions of what is out of use go on, 0: as long as they like */
+	uint32_t applied;      /* the last generation whose policies were to be those of older sessions, too; 0: none */
 	uint64_t loaded_us;    /* when its config came into force, CLOCK_REALTIME: for people */
 	uint32_t loads;        /* configs that came into force since the tree began, with this one */
 	uint32_t service_count, backend_count, address_count, listener_count, text_size;
@@ -73,7 +76,7 @@ struct plan {
 
 /* What a plan is made from; arrays are copied. */
 struct plan_source {
-	uint32_t generation, sessions_max, relays, orphan_timeout_ms, loads;
+	uint32_t generation, sessions_max, relays, orphan_timeout_ms, drain_timeout_ms, applied, loads;
 	uint64_t loaded_us;
 	const struct plan_service *services;
 	const struct plan_backend *backends;
@@ -93,5 +96,6 @@ void plan_unmap(struct plan *plan);
 /* NULL if there is none. */
 const struct plan_service *plan_service_of_listener(const struct plan *plan, uint32_t listener_id);
 const struct plan_service *plan_service_by_id(const struct plan *plan, uint32_t service_id);
+const struct plan_service *plan_service_by_name(const struct plan *plan, const char *name);
 
 #endif

@@ -1,5 +1,5 @@
 /* The numbers that a session lives under. They are copied into its slot when it begins, so that a reload needs no
- * reference counts: an old session lives on under the policy it began with. */
+ * reference counts: an old session lives on under the policy it began with, unless an operator has new ones applied to it. */
 #ifndef WIRE_POLICY_H
 #define WIRE_POLICY_H
 #include <stdint.h>
@@ -16,6 +16,9 @@ enum linger_mode { LINGER_DELIVER, LINGER_BACKGROUND, LINGER_RESET };
 
 /* What the other side sees when one side failed, could not be reached, or was ended by us. */
 enum end_mode { END_RESET, END_RESET_NOW, END_CLOSE };
+
+/* What becomes of a session whose backend is removed from its service, or has another address now. */
+enum backend_gone { BACKEND_GONE_KEEP, BACKEND_GONE_DRAIN, BACKEND_GONE_CLOSE, BACKEND_GONE_RESET };
 
 enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONNECTIONS, BALANCE_SOURCE_HASH, BALANCE_FAILOVER };
 
@@ -46,7 +49,8 @@ struct policy {
 	uint8_t on_policy_end;
 	uint8_t abort_on_close;        /* a client's FIN cancels a pending acquire or connect */
 	uint8_t hooked;                /* 1: acquire, connect and end go through the steward */
-	uint8_t padding[3];
+	uint8_t on_backend_gone;       /* enum backend_gone */
+	uint8_t padding[2];
 };
 
 #endif

@@ -36,6 +36,7 @@ HOW(TIMEOUT, "timeout", "it took too long: a hook its timeout, a peer that was t
 HOW(LIMIT, "limit", "a limit was reached")
 HOW(KILLED, "killed", "the session was killed by name")
 HOW(SHUTDOWN, "shutdown", "tcpwarden was stopped and shutdown_timeout had passed")
+HOW(DRAINED, "drained", "its service or its backend was taken out of use: removed, resolved away, or drained")
 HOW(LOST, "lost", "the processes that held its sockets died")
 
 OPERATION(NONE, "-", "none")

@@ -27,7 +27,7 @@ static bool is_policy(const struct policy *p)
 			return false;
 	}
 	return p->on_failure <= END_CLOSE && p->on_connect_failure <= END_CLOSE && p->on_policy_end <= END_CLOSE &&
-	       p->abort_on_close <= 1 && p->hooked <= 1;
+	       p->on_backend_gone <= BACKEND_GONE_RESET && p->abort_on_close <= 1 && p->hooked <= 1;
 }
 
 static bool is_of_relay(const struct session_record *record, const struct ledger_header *header)
@@ -66,7 +66,9 @@ const char *slot_wrong(const struct slot *slot, const struct ledger_header *head
 	if ((slot->counted & ~(COUNTED_SERVICE | COUNTED_BACKEND | COUNTED_CLIENT)) || slot->counted_service >= CENSUS_SERVICES ||
 		slot->counted_backend >= CENSUS_BACKENDS || !is_endpoint(&slot->route))
 		return "it counts for nothing that there is";
-	if (slot->deadline_ms > now_ms + UINT32_MAX) /* as long as any setting can say */
+	if (slot->drain_who >= WHO_COUNT)
+		return "no one drains it";
+	if (slot->deadline_ms > now_ms + UINT32_MAX || slot->drain_ms > now_ms + UINT32_MAX) /* as long as any setting can say */
 		return "its deadline is beyond all that can be set";
 	return NULL;
 }

@@ -41,6 +41,7 @@ EXTRA_DIST += \
 	tests/system/test_dead.py \
 	tests/system/test_direct.py \
 	tests/system/test_disk.py \
+	tests/system/test_drain.py \
 	tests/system/test_ended_by_us.py \
 	tests/system/test_ends.py \
 	tests/system/test_exactly_once.py \

@@ -4,7 +4,7 @@ import mmap
 import os
 import struct
 
-SLOT_SIZE = 576
+SLOT_SIZE = 640
 LISTENERS, LISTENER_SIZE = 136, 168
 
 # Of the header: name, offset, size. What is wrong in the first ones leaves nothing that could be found.

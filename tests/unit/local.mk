@@ -98,6 +98,11 @@ tests_unit_test_books_SOURCES = tests/unit/test_books.c
 tests_unit_test_books_CFLAGS = $(unit_relay_cflags)
 tests_unit_test_books_LDADD = $(unit_relay_libs)
 
+check_PROGRAMS += tests/unit/test_standing
+tests_unit_test_standing_SOURCES = tests/unit/test_standing.c
+tests_unit_test_standing_CFLAGS = $(unit_relay_cflags)
+tests_unit_test_standing_LDADD = $(unit_relay_libs)
+
 check_PROGRAMS += tests/unit/test_vacancies
 tests_unit_test_vacancies_SOURCES = tests/unit/test_vacancies.c
 tests_unit_test_vacancies_CFLAGS = $(unit_relay_cflags)

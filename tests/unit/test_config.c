@@ -43,6 +43,7 @@ static void has_the_documented_defaults(void **state)
 	assert_null(c->control_group);
 	assert_int_equal(c->control_mode, 0660);
 	assert_int_equal(c->settings.shutdown_timeout_ms, 30000);
+	assert_int_equal(c->drain_timeout_ms, 300000);
 	assert_int_equal(c->settings.hang_after_ms, 10000);
 	assert_int_equal(c->settings.orphan_timeout_ms, 10000);
 	assert_int_equal(c->settings.upgrade_timeout_ms, 30000);
@@ -59,6 +60,7 @@ static void has_the_documented_defaults(void **state)
 	assert_int_equal(s->policy.on_failure, END_RESET);
 	assert_int_equal(s->policy.on_connect_failure, END_RESET);
 	assert_int_equal(s->policy.on_policy_end, END_RESET);
+	assert_int_equal(s->policy.on_backend_gone, BACKEND_GONE_KEEP);
 	assert_int_equal(s->policy.abort_on_close, 0);
 	assert_int_equal(s->policy.hooked, 0);
 	assert_int_equal(s->policy.side[SIDE_BACKEND].connect_timeout_ms, 5000);
@@ -137,8 +139,9 @@ static void each_word_and_switch_is_stored(void **state)
 		"workers = 3; state_directory = \"/s\"; users: { relay = \"r\"; status = \"t\"; };"
 		"control: { socket = \"off\"; group = \"g\"; mode = \"0600\"; }; limits: { connections = 99; };"
 		"log: { format = \"json\"; connected = false; };"
-		"shutdown_timeout = \"0s\"; hang_after = \"2s\"; orphan_timeout = \"500ms\";"
+		"shutdown_timeout = \"0s\"; drain_timeout = \"off\"; hang_after = \"2s\"; orphan_timeout = \"500ms\";"
 		"services: ( { " ONE "on_failure = \"close\"; on_connect_failure = \"reset_now\"; on_policy_end = \"close\";"
+		"  on_backend_gone = \"reset\";"
 		"balance = \"source-hash\"; connect_retries = 0; backend: { keepalive = \"off\"; linger = \"background\";"
 		"nodelay = false; connect_timeout = \"250ms\"; user_timeout = false; };"
 		"hooks: { release: { command = \"/bin/true\"; concurrency = 1; }; acquire: { queue = 0; command = \"/bin/true\"; "
@@ -157,10 +160,12 @@ static void each_word_and_switch_is_stored(void **state)
 	assert_int_equal(c->log_format, LOG_FORMAT_JSON);
 	assert_false(c->log_connected);
 	assert_int_equal(c->settings.shutdown_timeout_ms, 0);
+	assert_int_equal(c->drain_timeout_ms, 0);
 	assert_int_equal(c->settings.orphan_timeout_ms, 500);
 	assert_int_equal(s->policy.on_failure, END_CLOSE);
 	assert_int_equal(s->policy.on_connect_failure, END_RESET_NOW);
 	assert_int_equal(s->policy.on_policy_end, END_CLOSE);
+	assert_int_equal(s->policy.on_backend_gone, BACKEND_GONE_RESET);
 	assert_int_equal(s->balance, BALANCE_SOURCE_HASH);
 	assert_int_equal(s->policy.connect_retries, 0);
 	assert_int_equal(s->policy.side[SIDE_BACKEND].keepalive_idle_s, 0);

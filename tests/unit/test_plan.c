@@ -113,6 +113,9 @@ static void test_look_up(void **state)
 	assert_null(plan_service_of_listener(&plan, 13));
 	assert_string_equal(plan_service_by_id(&plan, 2)->name, "vpn");
 	assert_null(plan_service_by_id(&plan, 3));
+	assert_int_equal(plan_service_by_name(&plan, "vpn")->id, 2);
+	assert_null(plan_service_by_name(&plan, "vp"));
+	assert_null(plan_service_by_name(&none, "vpn"));
 	assert_null(plan_service_by_id(&none, 1));
 	assert_null(plan_service_of_listener(&none, 10));
 	plan_unmap(&plan);
@@ -170,6 +173,9 @@ static void test_out_of_range(void **state)
 	REFUSED(p, p->services[0].policy.on_failure = 99);
 	REFUSED(p, p->services[0].policy.on_connect_failure = 99);
 	REFUSED(p, p->services[0].policy.on_policy_end = 99);
+	REFUSED(p, p->services[0].policy.on_backend_gone = 99);
+	REFUSED(p, p->services[0].drained = 2);
+	REFUSED(p, p->backends[0].drained = 2);
 	REFUSED(p, p->services[0].policy.side[SIDE_CLIENT].linger = 99);
 	REFUSED(p, p->services[0].policy.side[SIDE_CLIENT].keepalive_idle_s = 32768);
 	REFUSED(p, p->services[0].policy.side[SIDE_CLIENT].keepalive_interval_s = 0);

@@ -75,7 +75,7 @@ static struct plan built(struct bench *b, const struct config *config)
 	int fd;
 
 	assert_int_equal(resolver_prepare(b->resolver, config), 0);
-	fd = plan_build(config, b->resolver, b->ids, &(struct plan_stamp){++b->generation, 7, 123456789});
+	fd = plan_build(config, b->resolver, b->ids, &(struct plan_stamp){++b->generation, 7, 123456789, 5});
 	assert_true(fd >= 0);
 	resolver_use(b->resolver, config);
 	assert_int_equal(plan_map(&plan, fd), 0);
@@ -100,6 +100,8 @@ static void a_plan_says_what_the_config_says(void **state)
 	assert_int_equal(p.header->loads, 7);
 	assert_int_equal(p.header->sessions_max, 500);
 	assert_int_equal(p.header->relays, 2);
+	assert_int_equal(p.header->drain_timeout_ms, 300000);
+	assert_int_equal(p.header->applied, 5);
 	assert_int_equal(p.header->service_count, 2);
 	assert_int_equal(p.header->backend_count, 4);
 	assert_int_equal(p.header->address_count, 4);

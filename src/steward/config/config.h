@@ -83,6 +83,7 @@ struct config {
 	char *text; /* the whole text it was parsed from */
 	size_t text_length;
 	struct message_settings settings; /* top-level settings, in the form in which the supervisor takes them */
+	uint32_t drain_timeout_ms;        /* 0: never */
 	char *control_socket;             /* NULL: none */
 	char *control_group;              /* NULL: ours */
 	uint32_t control_mode;            /* permission bits */

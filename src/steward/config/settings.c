@@ -21,6 +21,7 @@
 /* In the order of the enums they stand for. */
 static const char *const words_linger[] = {"deliver", "background", "reset", NULL};
 static const char *const words_end[] = {"reset", "reset_now", "close", NULL};
+static const char *const words_gone[] = {"keep", "drain", "close", "reset", NULL};
 static const char *const words_balance[] = {"round-robin", "least-connections", "source-hash", "failover", NULL};
 static const char *const words_log[] = {"auto", "text", "journal", "json", NULL};
 static const char *const words_mode[] = {"exec", "helper", NULL};
@@ -193,6 +194,8 @@ const struct setting settings_service[] = {
 		.value = "reset", .meaning = "what the client sees when no backend could be connected"},
 	{"on_policy_end", SETTING_WORD, FIELD(service_config, policy.on_policy_end), .words = words_end, .value = "reset",
 		.meaning = "what both sides see when we end the session"},
+	{"on_backend_gone", SETTING_WORD, FIELD(service_config, policy.on_backend_gone), .words = words_gone, .value = "keep",
+		.meaning = "what becomes of a session whose backend is removed or has another address now"},
 	{"idle_timeout", SETTING_MS, FIELD(service_config, policy.idle_timeout_ms), .low = SECOND, .high = DAYS_24, .off = true,
 		.value = "off", .example = "15m", .meaning = "no byte moved either way for so long ends the session"},
 	{"half_close_timeout", SETTING_MS, FIELD(service_config, policy.half_close_timeout_ms), .low = SECOND, .high = DAYS_24,
@@ -252,6 +255,8 @@ const struct setting settings_top[] = {
 	{"control", SETTING_GROUP, .settings = settings_control, .meaning = "how people reach the running daemon"},
 	{"shutdown_timeout", SETTING_MS, FIELD(config, settings.shutdown_timeout_ms), .low = 0, .high = DAYS_24, .value = "30s",
 		.meaning = "how long sessions may go on after SIGTERM"},
+	{"drain_timeout", SETTING_MS, FIELD(config, drain_timeout_ms), .low = 1, .high = DAYS_24, .off = true, .value = "5m",
+		.meaning = "how long sessions of what was removed or drained may go on"},
 	{"hang_after", SETTING_MS, FIELD(config, settings.hang_after_ms), .low = 2 * SECOND, .high = DAYS_24, .value = "10s",
 		.meaning = "a role that has not moved for so long is replaced"},
 	{"orphan_timeout", SETTING_MS, FIELD(config, settings.orphan_timeout_ms), .low = 0, .high = DAYS_24, .value = "10s",
@@ -273,9 +278,8 @@ bool setting_is_later(const char *parent, const char *name)
 		const char *parent, *name; /* parent NULL: wherever a service's settings may stand */
 	} later[] = {
 		/* clang-format off */
-		{NULL, "on_backend_gone"},
 		{NULL, "transparent"}, {NULL, "mark"},
-		{"", "status"}, {"", "drain_timeout"},
+		{"", "status"},
 		{"limits", "rate"},
 		/* clang-format on */
 	};

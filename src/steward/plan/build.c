@@ -118,6 +118,8 @@ int plan_build(const struct config *config, const struct resolver *resolver, str
 			.loaded_us = stamp->loaded_us,
 			.sessions_max = config->settings.sessions_max,
 			.orphan_timeout_ms = config->settings.orphan_timeout_ms,
+			.drain_timeout_ms = config->drain_timeout_ms,
+			.applied = stamp->applied,
 			.relays = config->settings.workers,
 			.services = draft.services,
 			.backends = draft.backends,

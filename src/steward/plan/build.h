@@ -8,6 +8,7 @@
 struct plan_stamp {
 	uint32_t generation, loads; /* as in plan_header */
 	uint64_t loaded_us;
+	uint32_t applied;
 };
 
 /* The sealed memfd; -ENOMEM; -ENOSPC: no number is free for a service or backend (ids.h); or what memfd_create says. */

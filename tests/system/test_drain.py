@@ -1,0 +1,153 @@
+"""Sessions of what a reload takes out of use."""
+import time
+
+import pytest
+
+import peers
+from peers import End, connect, free_port
+from settings import service
+from test_reload import refuses
+from waiting import stays, wait_for
+
+DRAIN_S = 2
+
+
+def drained(through, server, **more):
+    return through(server.address, top={"drain_timeout": f"{int(DRAIN_S * 1000)}ms"}, **more)
+
+
+def restart(warden, role):
+    old = warden.role(role)
+    warden.expect_deaths(role.split()[0])
+    old.kill()
+    warden.wait_role(role, not_this=old)
+    if role == "steward":
+        wait_for(lambda: warden.ctl_run("status").returncode == 0, "the control socket")
+
+
+def configure(warden, *services):
+    """Reloads with these, or as it was."""
+    warden.configure({"services": list(services) or [warden.first]})
+    result = warden.reload()
+    assert result.returncode == 0, result.stderr
+
+
+def echoes(session):
+    session.send(100).read(100)
+    return True
+
+
+@pytest.fixture
+def pair(through, backend):
+    """A daemon with a short drain_timeout, two backends, of which it knows the first, and an address for another service."""
+    def make(**more):
+        first, second = backend(peers.echo), backend(peers.echo)
+        warden = drained(through, first, **more)
+        warden.first = warden.settings["services"][0]
+        warden.spare = f"127.0.0.1:{free_port()}"
+        return warden, first, second
+    return make
+
+
+@pytest.mark.parametrize("death", [None, "relay 0", "steward"])
+def test_sessions_of_a_removed_service_end_at_drain_timeout(pair, death):
+    warden, first, _ = pair(hooked=True)
+    with connect(warden.address) as session:
+        echoes(session)
+        begin = time.monotonic()
+        configure(warden, service("other", warden.spare, first.address))
+        wait_for(lambda: refuses(warden.address), "the old address is closed")
+        echoes(session)
+        if death:
+            restart(warden, death)
+            echoes(session)
+        assert session.read_to_end() == End("reset", 0)
+        assert time.monotonic() - begin >= DRAIN_S
+    (end,) = warden.log.wait_ends()
+    assert end.reason == "policy.drained"
+    assert wait_for(warden.hooks["hooks"].released, "a release")[0].reason == "policy.drained"
+
+
+@pytest.mark.parametrize("death", [None, "relay 0", "steward"])
+def test_a_service_that_comes_back_keeps_its_sessions(pair, death):
+    warden, first, _ = pair()
+    with connect(warden.address) as session:
+        echoes(session)
+        configure(warden, service("other", warden.spare, first.address))
+        if death:
+            restart(warden, death)
+        configure(warden)
+        stays(lambda: echoes(session), "the session", DRAIN_S + 0.7)
+    assert warden.log.wait_ends()[0].reason == "client.closed"
+
+
+def test_drain_timeout_off(pair):
+    warden, first, _ = pair()
+    with connect(warden.address) as session:
+        echoes(session)
+        warden.configure({"drain_timeout": "off", "services": [service("other", warden.spare, first.address)]})
+        assert warden.reload().returncode == 0
+        stays(lambda: echoes(session), "the session", 1)
+        warden.configure({"drain_timeout": "100ms"})  # it counts for those that were let be, too
+        assert warden.reload().returncode == 0
+        assert session.read_to_end() == End("reset", 0)
+
+
+@pytest.mark.parametrize("mode, kind", [("close", "eof"), ("reset", "reset"), ("drain", "reset")])
+def test_backend_gone(pair, mode, kind):
+    warden, _, second = pair(on_backend_gone=mode)
+    with connect(warden.address) as session:
+        echoes(session)
+        begin = time.monotonic()
+        configure(warden, {**warden.first, "backends": [{"address": second.address}]})
+        if mode == "drain":
+            echoes(session)
+        assert session.read_to_end() == End(kind, 0)
+        assert mode != "drain" or time.monotonic() - begin >= DRAIN_S
+        with connect(warden.address) as client:
+            echoes(client)
+    assert warden.log.wait_ends(2)[0].reason == "policy.drained"
+    assert second.accepted == 1
+
+
+def test_backend_gone_is_kept_unless_said_otherwise(pair):
+    warden, _, second = pair()
+    with connect(warden.address) as session:
+        echoes(session)
+        configure(warden, {**warden.first, "backends": [{"address": second.address}]})
+        stays(lambda: echoes(session), "the session", DRAIN_S + 0.7)
+
+
+def test_backend_that_comes_back_keeps_its_sessions(pair):
+    warden, _, second = pair(on_backend_gone="drain")
+    with connect(warden.address) as session:
+        echoes(session)
+        configure(warden, {**warden.first, "backends": [{"address": second.address}]})
+        configure(warden)
+        stays(lambda: echoes(session), "the session", DRAIN_S + 0.7)
+
+
+def test_backend_gone_while_it_is_being_connected(through, backend):
+    """Its queue is full, so that the connection comes only after the reload that took it away."""
+    full, other = backend(peers.hold, backlog=0), backend(peers.echo)
+    full.listener.settimeout(0)  # the thread that accepts ends with the next connection
+    warden = drained(through, full, on_backend_gone="reset", backend={"connect_timeout": "20s"})
+    with connect(full.address) as last, connect(full.address) as one, connect(full.address) as two:
+        wait_for(lambda: not full._acceptor.is_alive(), "nobody accepts there")
+        with connect(warden.address) as client:
+            wait_for(lambda: [s["state"] for s in warden.sessions()] == ["connecting"], "a session that connects")
+            configure(warden, {**warden.settings["services"][0], "backends": [{"address": other.address}]})
+            full.listener.settimeout(0.1)
+            taken = []
+
+            def over():
+                try:
+                    taken.append(full.listener.accept()[0])
+                except TimeoutError:
+                    pass
+                return not warden.sessions()
+            wait_for(over, "the session's end")
+            assert client.read_to_end() == End("reset", 0)
+            for one in taken:
+                one.close()
+    assert warden.log.wait_ends()[0].reason == "policy.drained"
