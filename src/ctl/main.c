@@ -28,7 +28,10 @@ static const struct command commands[] = {
 	{"show", 1, 1, "id", "show ID", "one session"},
 	{"probe", 1, 1, "id", "probe ID", "asks both its peers for a sign of life"},
 	{"kill", 1, 1, "id", "kill [--now] ID", "ends a session; --now: without delivering what it still holds"},
-	{"reload", 0, 0, NULL, "reload", "reads the config file; on any error nothing changes"},
+	{"reload", 0, 0, NULL, "reload [--apply]",
+		"reads the config file; on any error nothing changes; --apply: policies also apply to sessions that live"},
+	{"drain", 1, 1, "what", "drain WHAT", "takes a service, or SERVICE/BACKEND, out of use"},
+	{"resume", 1, 1, "what", "resume WHAT", "takes it into use again"},
 	{"upgrade", 0, 0, NULL, "upgrade", "takes the programs that are installed now, without a session noticing"},
 	{"leases", 0, 1, "history", "leases [--history [N]]", "those that there are; --history: the last N that are gone"},
 	{"release", 1, 1, "id", "release LEASE", "tries now to release a lease whose release has failed"},
@@ -37,7 +40,7 @@ enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 struct options {
 	const char *socket;
-	bool json, now, history;
+	bool json, now, apply, history;
 	const char *service, *client; /* of `leases`, or NULL */
 };
 
@@ -148,6 +151,8 @@ static int run(const struct command *command, char **arguments, int count, const
 		json_object_set_new(request, "client", json_string(options->client));
 	if (options->now)
 		json_object_set_new(request, "now", json_true());
+	if (options->apply)
+		json_object_set_new(request, "apply", json_true());
 	r = channel_ask(&channel, request);
 	json_decref(request);
 	/* Even if it did not take the request: it may have said why. */
@@ -169,6 +174,7 @@ int main(int argc, char **argv)
 		OPTION_SOCKET = 's',
 		OPTION_JSON = 'j',
 		OPTION_NOW = 256,
+		OPTION_APPLY,
 		OPTION_HISTORY,
 		OPTION_SERVICE,
 		OPTION_CLIENT,
@@ -179,6 +185,7 @@ int main(int argc, char **argv)
 		{"socket", required_argument, NULL, OPTION_SOCKET},
 		{"json", no_argument, NULL, OPTION_JSON},
 		{"now", no_argument, NULL, OPTION_NOW},
+		{"apply", no_argument, NULL, OPTION_APPLY},
 		{"history", no_argument, NULL, OPTION_HISTORY},
 		{"service", required_argument, NULL, OPTION_SERVICE},
 		{"client", required_argument, NULL, OPTION_CLIENT},
@@ -200,6 +207,9 @@ int main(int argc, char **argv)
 			break;
 		case OPTION_NOW:
 			options.now = true;
+			break;
+		case OPTION_APPLY:
+			options.apply = true;
 			break;
 		case OPTION_HISTORY:
 			options.history = true;
@@ -234,6 +244,8 @@ int main(int argc, char **argv)
 		return misuse("use it as", command->usage);
 	if (options.now && strcmp(command->name, "kill") != 0)
 		return misuse("--now is for kill only", NULL);
+	if (options.apply && strcmp(command->name, "reload") != 0)
+		return misuse("--apply is for reload only", NULL);
 	bool leases = strcmp(command->name, "leases") == 0;
 	if (!leases && (options.history || options.service || options.client))
 		return misuse("--history, --service and --client are for leases only", NULL);

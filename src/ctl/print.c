@@ -92,11 +92,13 @@ static void print_services(json_t *services)
 			escape_text(value, sizeof value, address ? address : "-", address ? strlen(address) : 1);
 			printf(" %s", value);
 		}
-		printf("\n");
+		printf("%s\n", json_is_true(json_object_get(service, "drained")) ? "  drained" : "");
 		json_array_foreach (json_object_get(service, "backends"), k, item) {
 			printf("  -> %-15s %9" JSON_INTEGER_FORMAT "%s\n", print_member(item, "address", value),
 				number(item, "sessions"),
-				number(item, "addresses") > 0 ? "" : "            its name does not resolve");
+				json_is_true(json_object_get(item, "drained")) ? "            drained"
+				: number(item, "addresses") > 0                ? ""
+									       : "            its name does not resolve");
 		}
 	}
 }

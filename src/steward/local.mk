@@ -30,6 +30,7 @@ src_steward_libconf_a_SOURCES = \
 	src/steward/names/name.c src/steward/names/name.h \
 	src/steward/names/resolver.c src/steward/names/resolver.h \
 	src/steward/plan/build.c src/steward/plan/build.h \
+	src/steward/plan/drains.c src/steward/plan/drains.h \
 	src/steward/plan/ids.c src/steward/plan/ids.h
 
 # Leases and hooks: their tests bring their own log.
@@ -101,6 +102,7 @@ src_steward_libsteward_a_SOURCES = \
 	src/steward/roster/pair.c src/steward/roster/pair.h \
 	src/steward/roster/pair_requests.c \
 	src/steward/roster/roster.c src/steward/roster/roster.h \
+	src/steward/drain.c \
 	src/steward/full.c \
 	src/steward/plans.c \
 	src/steward/prepare.c \

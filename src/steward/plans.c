@@ -53,7 +53,8 @@ static struct plan_stamp next_stamp(const struct steward *s)
 	const struct plan_header *now = s->roster.plan.header; /* NULL: this is the first */
 	struct plan_stamp stamp = {.generation = next_generation(s)};
 
-	if (now && s->change.cause == CAUSE_NAMES) {
+	stamp.applied = s->change.apply ? stamp.generation : now ? now->applied : 0;
+	if (now && (s->change.cause == CAUSE_NAMES || s->change.cause == CAUSE_DRAIN)) {
 		stamp.loads = now->loads;
 		stamp.loaded_us = now->loaded_us;
 	} else {
@@ -67,7 +68,7 @@ int steward_make_plan(struct steward *s, uint32_t *ret_generation)
 {
 	struct change *c = &s->change;
 	struct plan_stamp stamp = next_stamp(s);
-	int fd = plan_build(c->config, s->resolver, s->ids, &stamp);
+	int fd = plan_build(c->config, &c->drains, s->resolver, s->ids, &stamp);
 
 	if (fd < 0)
 		report_add(&c->report, "%s: no plan can be made of it: %s", c->config->file,

@@ -27,6 +27,8 @@ void steward_drop_change(struct steward *s)
 	if (s->change.config && s->change.config != s->config)
 		config_free(s->change.config);
 	s->change.config = NULL;
+	s->change.apply = false;
+	drains_fini(&s->change.drains);
 	s->change.state = CHANGE_NONE;
 	report_fini(&s->change.report);
 }
@@ -36,7 +38,7 @@ static void finish(struct steward *s, int error, const char *words)
 {
 	struct change *c = &s->change;
 	char text[MESSAGE_TEXT_SIZE];
-	bool again = c->again;
+	bool again = c->again, apply = c->apply_again;
 
 	if (c->cause == CAUSE_RELOAD) {
 		if (error)
@@ -47,10 +49,12 @@ static void finish(struct steward *s, int error, const char *words)
 		upstream_reloaded(&s->upstream, error, text);
 		control_reloaded(s->control, error == 0, &c->report);
 	}
-	c->again = false;
+	if (c->cause == CAUSE_DRAIN)
+		steward_drained(s, error == 0);
+	c->again = c->apply_again = false;
 	steward_drop_change(s);
 	if (again)
-		steward_reload(s);
+		steward_reload(s, apply);
 }
 
 static void fail(struct steward *s, int error)
@@ -82,25 +86,42 @@ static void warn_unlikely(struct steward *s, const struct config *new)
 	warnings_tell(&(struct warnings){new, &kernel, add_to_report, &s->change.report});
 }
 
-/* From here on nothing can fail: what a relay does not do now, it does when it is told again. */
-static void switch_over(struct steward *s, int plan_fd, uint32_t generation)
+static void take_config(struct steward *s)
 {
 	struct change *c = &s->change;
 	struct config *old = s->config;
 
-	if (c->cause != CAUSE_NAMES && c->cause != CAUSE_RESUME) {
+	steward_farewell_removed(s);
+	if (c->cause == CAUSE_RELOAD) {
+		fixed_tell(s->config, c->config, add_to_report, &c->report);
+		warn_unlikely(s, c->config);
+	}
+	s->config = c->config;
+	leases_configure(s->leases, s->config);
+	log_configure(s->config);
+	resolver_use(s->resolver, s->config);
+	if (old)
+		config_free(old);
+}
+
+static bool brings_config(enum change_cause cause)
+{
+	return cause == CAUSE_START || cause == CAUSE_RELOAD;
+}
+
+/* From here on nothing can fail: what a relay does not do now, it does when it is told again. */
+static void switch_over(struct steward *s, int plan_fd, uint32_t generation)
+{
+	struct change *c = &s->change;
+
+	if (brings_config(c->cause) || c->cause == CAUSE_DRAIN)
 		listeners_commit(s->listeners);
-		steward_farewell_removed(s);
-		if (c->cause == CAUSE_RELOAD) {
-			fixed_tell(s->config, c->config, add_to_report, &c->report);
-			warn_unlikely(s, c->config);
-		}
-		s->config = c->config;
-		leases_configure(s->leases, s->config);
-		log_configure(s->config);
-		resolver_use(s->resolver, s->config);
-		if (old)
-			config_free(old);
+	if (brings_config(c->cause))
+		take_config(s);
+	if (c->cause != CAUSE_RESUME) {
+		drains_fini(&s->drains);
+		s->drains = c->drains;
+		c->drains = (struct drains){0};
 	}
 	s->generation = generation;
 	s->resumed_plan = c->cause == CAUSE_RESUME;
@@ -146,8 +167,11 @@ void steward_on_resolved(struct steward *s)
 	roster_view(&s->roster, &view);
 	if (c->cause == CAUSE_RELOAD)
 		steward_free_numbers(s, &view);
-	if (c->cause == CAUSE_START || c->cause == CAUSE_RELOAD)
-		r = listeners_prepare(s->listeners, c->config, s->ids, &view, s->resume && c->cause == CAUSE_START, &c->report);
+	if (c->cause != CAUSE_DRAIN)
+		r = drains_copy(&c->drains, &s->drains, c->config);
+	if (r == 0 && c->cause != CAUSE_NAMES)
+		r = listeners_prepare(
+			s->listeners, c->config, &c->drains, s->ids, &view, s->resume && c->cause == CAUSE_START, &c->report);
 	if (r < 0) {
 		fail(s, r);
 		return;
@@ -204,9 +228,10 @@ void steward_resume_change(struct steward *s)
 		return;
 	}
 	plan_ids_seed(s->ids, &plan);
+	drains_from_plan(&s->drains, &plan);
 	steward_reserve_numbers(s, &view);
 	plan_unmap(&plan);
-	if (listeners_prepare(s->listeners, s->config, s->ids, &view, true, &report) < 0) {
+	if (listeners_prepare(s->listeners, s->config, &s->drains, s->ids, &view, true, &report) < 0) {
 		report_log(&report, LOG_CRIT);
 		report_fini(&report);
 		close(fd);
@@ -223,7 +248,7 @@ void steward_resume_change(struct steward *s)
 	switch_over(s, fd, s->generation);
 }
 
-void steward_reload(struct steward *s)
+void steward_reload(struct steward *s, bool apply)
 {
 	struct config_errors errors = {0};
 	struct change *c = &s->change;
@@ -232,6 +257,7 @@ void steward_reload(struct steward *s)
 
 	if (c->state != CHANGE_NONE) {
 		c->again = true;
+		c->apply_again |= apply;
 		return;
 	}
 	if (s->phase != PHASE_UP) {
@@ -239,6 +265,7 @@ void steward_reload(struct steward *s)
 		return;
 	}
 	c->cause = CAUSE_RELOAD;
+	c->apply = apply;
 	c->config = NULL;
 	r = config_load(s->config_path, &config, &errors);
 	if (r == 0 && (r = steward_check_users(s, config, &errors)) < 0)
@@ -251,6 +278,16 @@ void steward_reload(struct steward *s)
 		return;
 	}
 	resolve(s, CAUSE_RELOAD, config);
+}
+
+void steward_change(struct steward *s, enum change_cause cause)
+{
+	s->change.cause = cause;
+	s->change.config = s->config;
+	s->change.state = CHANGE_RESOLVING;
+	s->change.started_ms = uv_now(&s->loop);
+	s->change.complained = false;
+	steward_on_resolved(s);
 }
 
 void steward_names_changed(struct steward *s)
@@ -286,10 +323,11 @@ void steward_change_step(struct steward *s)
 		return;
 	if (names_wait(s)) {
 		c->names_due = false;
-		c->cause = CAUSE_NAMES;
-		c->config = s->config;
-		c->state = CHANGE_RESOLVING;
-		steward_on_resolved(s);
+		steward_change(s, CAUSE_NAMES);
+		return;
+	}
+	if (steward_drain_waits(s)) {
+		steward_begin_drain(s);
 		return;
 	}
 	if (c->state != CHANGE_SWITCHING)
@@ -317,7 +355,7 @@ void steward_change_step(struct steward *s)
 		log_line(LOG_NOTICE, "%s", words);
 		upstream_status(&s->upstream, words);
 		upstream_say(&s->upstream, MESSAGE_READY);
-	} else if (c->cause == CAUSE_RELOAD) {
+	} else if (c->cause == CAUSE_RELOAD || c->cause == CAUSE_DRAIN) {
 		report_log(&c->report, LOG_WARNING);
 		upstream_status(&s->upstream, words);
 	}

@@ -110,16 +110,23 @@ static bool control_upgrade(void *context, uint32_t *ret_after)
 	return true;
 }
 
-static bool control_reload(void *context)
+static enum control_begun control_reload(void *context, bool apply)
 {
 	struct steward *s = context;
+	/* Which has read the file already. */
+	bool reloading = s->change.state != CHANGE_NONE && s->change.cause == CAUSE_RELOAD;
 
 	if (s->phase != PHASE_UP && s->phase != PHASE_PREPARING)
-		return false;
+		return CONTROL_REFUSED;
 	if (s->change.state == CHANGE_NONE)
 		upstream_say(&s->upstream, MESSAGE_RELOADING);
-	steward_reload(s);
-	return true;
+	steward_reload(s, apply);
+	return reloading ? CONTROL_NEXT : CONTROL_BEGUN;
+}
+
+static enum control_begun control_drain(void *context, bool drain, const char *what, char error[CONTROL_ERROR_SIZE])
+{
+	return steward_drain(context, drain, what, error);
 }
 
 static void control_ask_acquire(void *context, const struct session_key *key, bool *ret_queued, bool *ret_busy)
@@ -136,6 +143,7 @@ static void open_control(struct steward *s)
 		.status = control_status,
 		.leases = control_leases,
 		.reload = control_reload,
+		.drain = control_drain,
 		.upgrade = control_upgrade,
 		.ask_acquire = control_ask_acquire,
 	};

@@ -102,15 +102,16 @@ static json_t *services(const struct steward *s)
 				sessions = census_service_total(s->census, of->id);
 			for (uint32_t b = of->first_backend; b < of->first_backend + of->backend_count; b++)
 				json_array_append_new(backends,
-					json_pack("{s:s, s:i, s:I}", "address", plan->backends[b].address, "addresses",
-						(int)plan->backends[b].address_count, "sessions",
+					json_pack("{s:s, s:i, s:b, s:I}", "address", plan->backends[b].address, "addresses",
+						(int)plan->backends[b].address_count, "drained", (int)plan->backends[b].drained,
+						"sessions",
 						s->census ? (json_int_t)census_backend_total(s->census, plan->backends[b].id)
 							  : (json_int_t)0));
 		}
-		json_array_append_new(
-			list, json_pack("{s:s, s:o, s:o, s:I, s:I, s:b}", "name", service->name, "listen", listen, "backends",
-				      backends, "sessions", sessions, "limit", (json_int_t)service->limit_connections, "hooked",
-				      (int)service->policy.hooked));
+		json_array_append_new(list,
+			json_pack("{s:s, s:o, s:o, s:I, s:I, s:b, s:b}", "name", service->name, "listen", listen, "backends",
+				backends, "sessions", sessions, "limit", (json_int_t)service->limit_connections, "hooked",
+				(int)service->policy.hooked, "drained", (int)drains_has(&s->drains, service->name, NULL)));
 	}
 	return list;
 }

@@ -214,7 +214,7 @@ static void on_upstream_message(void *context, struct message *m)
 		roster_lose(&s->roster, &m->body.pair);
 		return;
 	case MESSAGE_RELOAD:
-		steward_reload(s);
+		steward_reload(s, false);
 		return;
 	case MESSAGE_STOP:
 		steward_on_stop(s, m->body.deadline.deadline_ms);
@@ -373,6 +373,7 @@ static void free_all(struct steward *s)
 {
 	steward_drop_change(s);
 	roster_free(&s->roster);
+	drains_fini(&s->drains);
 	listeners_free(s->listeners);
 	plan_ids_free(s->ids);
 	config_free(s->config);

@@ -4,8 +4,8 @@
  *      STOPPING (from any of the last three) ── sessions over ──► RELEASING ── leases released ──► STOPPED
  *
  * steward.c: the loop, and what others tell us; start.c: up to PREPARING; reload.c: how a config, or new addresses, come into
- * force; plans.c: the plans that carry it; prepare.c: hooks of services around that; full.c: when a service has no room;
- * privileges.c: what hooks of other users need; stop.c: the end. */
+ * force; drain.c: how an operator drains; plans.c: the plans that carry it; prepare.c: hooks of services around that; full.c: when a
+ * service has no room; privileges.c: what hooks of other users need; stop.c: the end. */
 #ifndef STEWARD_STEWARD_H
 #define STEWARD_STEWARD_H
 #include "steward/config/config.h"
@@ -14,6 +14,7 @@
 #include "steward/lease/leases.h"
 #include "steward/listen/listeners.h"
 #include "steward/names/resolver.h"
+#include "steward/plan/drains.h"
 #include "steward/plan/ids.h"
 #include "steward/reclaim/reclaims.h"
 #include "steward/report.h"
@@ -33,6 +34,13 @@ enum phase {
 	PHASE_STOPPED,
 };
 
+/* What an operator wants drained or resumed, until its change begins. One at a time. */
+struct drain_order {
+	bool due;
+	bool drain;
+	struct drain what;
+};
+
 /* A config on its way into force. Each state waits for the next; nothing has changed before SWITCHING, and nothing can fail in
  * it. */
 enum change_state {
@@ -42,15 +50,17 @@ enum change_state {
 	CHANGE_SWITCHING, /* relays take the plan, then open new listeners */
 };
 
-enum change_cause { CAUSE_START, CAUSE_RESUME, CAUSE_RELOAD, CAUSE_NAMES };
+enum change_cause { CAUSE_START, CAUSE_RESUME, CAUSE_RELOAD, CAUSE_NAMES, CAUSE_DRAIN };
 
 struct change {
 	enum change_state state;
 	enum change_cause cause;
-	struct config *config; /* ours until it is in force; CAUSE_NAMES and CAUSE_RESUME: the one in force */
+	struct config *config; /* ours until it is in force; CAUSE_NAMES, _RESUME and _DRAIN: the one in force */
+	struct drains drains;  /* with it */
+	bool apply;            /* its policies are for older sessions, too */
 	uint64_t started_ms;
 	bool complained;                 /* that it takes long */
-	bool again;                      /* another reload was asked for meanwhile */
+	bool again, apply_again;         /* another reload was asked for meanwhile, and with what */
 	bool names_due;                  /* addresses changed: a new plan when nothing else is under way */
 	struct service_hooks *preparing; /* of new addresses; kept to the end, NULL: none */
 	bool prepared;                   /* all of them have ended */
@@ -90,6 +100,8 @@ struct steward {
 	bool resumed_plan;     /* the plan in force is a predecessor's */
 	int resumed_fd;        /* the plan that RESUME brought, -1: none */
 	struct change change;
+	struct drain_order order;
+	struct drains drains;  /* in force */
 	struct plan_ids *ids;
 	struct resolver *resolver;
 	struct listeners *listeners;
@@ -123,11 +135,18 @@ void steward_on_pair(struct steward *steward, struct message *message); /* takes
 /* reload.c */
 void steward_start_change(struct steward *steward);  /* first start: steward->change.config is set */
 void steward_resume_change(struct steward *steward); /* after a predecessor */
-void steward_reload(struct steward *steward);
+void steward_reload(struct steward *steward, bool apply); /* apply: also to sessions that live */
+void steward_change(struct steward *steward, enum change_cause cause); /* of what is in force: new names, or drains */
 void steward_names_changed(struct steward *steward);
 void steward_change_step(struct steward *steward); /* something that a change waits for may have happened */
 void steward_drop_change(struct steward *steward);
 void steward_on_resolved(struct steward *steward);
+
+/* drain.c */
+enum control_begun steward_drain(struct steward *steward, bool drain, const char *what, char error[CONTROL_ERROR_SIZE]);
+bool steward_drain_waits(const struct steward *steward); /* to begin */
+void steward_begin_drain(struct steward *steward);
+void steward_drained(struct steward *steward, bool done); /* it is over: tells who asked */
 
 /* plans.c */
 /* Of change.config: its descriptor, or -errno and a line in the report. */

@@ -11,6 +11,7 @@ static const struct fuzz_seed seeds[] = {
 	FUZZ_SEED("\xff{\"request\":\"show\",\"id\":\"1f\"}\n{\"request\":\"kill\",\"id\":\"1f\",\"now\":true}\n"),
 	FUZZ_SEED("\xff{\"request\":\"probe\",\"id\":\"ffffffffffffffff\"}\n"),
 	FUZZ_SEED("\xff{\"request\":\"reload\"}\n{\"request\":\"leases\",\"history\":3,\"client\":\"192.0.2.7\"}\n"),
+	FUZZ_SEED("\xff{\"request\":\"drain\",\"what\":\"plc/127.0.0.1:502\"}\n{\"request\":\"reload\",\"apply\":true}\n"),
 	FUZZ_SEED("\xff{\"request\":\"release\",\"id\":\"1f\"}\n{\"request\":1}\n[]\n\"\"\n{\"request\":\"status\",\"request\":"
 		  "\"kill\"}\n"),
 	{0},

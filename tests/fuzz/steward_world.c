@@ -136,10 +136,21 @@ static struct leases *leases(void *context)
 	return NULL;
 }
 
-static bool reload(void *context)
+static enum control_begun reload(void *context, bool apply)
 {
 	(void)context;
-	return false;
+	(void)apply;
+	return CONTROL_REFUSED;
+}
+
+static enum control_begun drain(void *context, bool drain, const char *what, char error[CONTROL_ERROR_SIZE])
+{
+	struct drain parsed;
+
+	(void)context;
+	(void)drain;
+	snprintf(error, CONTROL_ERROR_SIZE, "%s", drain_parse(&parsed, what) < 0 ? "no such" : parsed.service);
+	return CONTROL_REFUSED;
 }
 
 static bool upgrade(void *context, uint32_t *ret_after)
@@ -156,7 +167,7 @@ static void ask_acquire(void *context, const struct session_key *key, bool *ret_
 	*ret_busy = key->slot & 2;
 }
 
-static const struct control_host control_host = {status, leases, reload, upgrade, ask_acquire};
+static const struct control_host control_host = {status, leases, reload, drain, upgrade, ask_acquire};
 
 void steward_world_open(struct steward_world *w, struct overlay *overlay, bool controlled)
 {

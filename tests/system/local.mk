@@ -28,11 +28,13 @@ EXTRA_DIST += \
 	tests/system/seats.py \
 	tests/system/settings.py \
 	tests/system/slow.py \
+	tests/system/sockets.py \
 	tests/system/stage.py \
 	tests/system/store.py \
 	tests/system/syscalls.py \
 	tests/system/systemd_lab.py \
 	tests/system/test_account.py \
+	tests/system/test_apply.py \
 	tests/system/test_bench.py \
 	tests/system/test_chaos.py \
 	tests/system/test_control.py \

@@ -1,4 +1,4 @@
-"""Sessions of what a reload takes out of use."""
+"""Sessions of what a reload or an operator takes out of use."""
 import time
 
 import pytest
@@ -151,3 +151,89 @@ def test_backend_gone_while_it_is_being_connected(through, backend):
             for one in taken:
                 one.close()
     assert warden.log.wait_ends()[0].reason == "policy.drained"
+
+
+@pytest.mark.parametrize("death", [None, "relay 0", "steward"])
+def test_drained_service_accepts_nobody(pair, death):
+    warden, _, _ = pair()
+    with connect(warden.address) as session, connect(warden.address) as other:
+        echoes(session), echoes(other)
+        warden.ctl("drain", "echo")
+        wait_for(lambda: refuses(warden.address), "it is closed")
+        echoes(session)
+        if death:
+            restart(warden, death)
+        else:
+            configure(warden)  # a reload changes nothing of it
+        assert refuses(warden.address)
+        assert warden.status()["services"][0]["drained"] and "drained" in warden.ctl("status")
+        assert session.read_to_end() == End("reset", 0)
+    assert {end.reason for end in warden.log.wait_ends(2)} == {"operator.drained"}
+    warden.ctl("resume", "echo")
+    with connect(warden.address) as session:
+        echoes(session)
+    assert not warden.status()["services"][0]["drained"]
+
+
+def test_resumed_service_keeps_its_sessions(pair):
+    warden, _, _ = pair()
+    with connect(warden.address) as session:
+        echoes(session)
+        warden.ctl("drain", "echo")
+        warden.ctl("resume", "echo")
+        stays(lambda: echoes(session), "the session", DRAIN_S + 0.7)
+        with connect(warden.address) as client:
+            echoes(client)
+
+
+def test_resume_that_cannot_listen_changes_nothing(pair, backend):
+    warden, _, _ = pair()
+    warden.expected_log += ["in use", "resume"]
+    warden.ctl("drain", "echo")
+    wait_for(lambda: refuses(warden.address), "it is closed")
+    squatter = backend(peers.hold, address=warden.address)
+    result = warden.ctl_run("resume", "echo")
+    assert result.returncode == 1 and warden.address in result.stderr
+    assert warden.status()["services"][0]["drained"]
+    squatter.close()
+    warden.ctl("resume", "echo")
+    with connect(warden.address) as client:
+        echoes(client)
+
+
+@pytest.mark.parametrize("balance, death", [
+    ("round-robin", None), ("round-robin", "relay 0"), ("round-robin", "steward"),
+    ("failover", None), ("source-hash", None), ("least-connections", None),
+])
+def test_drained_backend_gets_no_new_sessions(through, backend, balance, death):
+    first, second = backend(peers.echo), backend(peers.echo)
+    warden = drained(through, first, balance=balance)
+    warden.first = {**warden.settings["services"][0], "backends": [{"address": first.address}, {"address": second.address}]}
+    configure(warden, {**warden.first, "backends": [{"address": first.address}]})
+    with connect(warden.address) as session:
+        echoes(session)
+        configure(warden)
+        warden.ctl("drain", f"echo/{first.address}")
+        if death:
+            restart(warden, death)
+        for _ in range(4):
+            with connect(warden.address) as client:
+                echoes(client)
+        assert (first.accepted, second.accepted) == (1, 4)
+        shown = {b["address"]: b["drained"] for b in warden.status()["services"][0]["backends"]}
+        assert shown == {first.address: True, second.address: False}
+        echoes(session)
+        if balance == "round-robin":
+            assert session.read_to_end() == End("reset", 0)
+    warden.ctl("resume", f"echo/{first.address}")
+    warden.ctl("drain", f"echo/{second.address}")
+    with connect(warden.address) as client:
+        echoes(client)
+    assert (first.accepted, second.accepted) == (2, 4)
+
+
+@pytest.mark.parametrize("what", ["nobody", "echo/127.0.0.1:9", "", "/", "echo/"])
+def test_what_cannot_be_drained(through, backend, what):
+    warden = through(backend(peers.echo).address)
+    result = warden.ctl_run("drain", what)
+    assert result.returncode == 1 and "no service" in result.stderr

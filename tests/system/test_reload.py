@@ -1,5 +1,8 @@
 """A good config is taken as a whole, a bad one not at all; old sessions live on."""
+import errno
 import signal
+import socket
+import subprocess
 
 import pytest
 
@@ -126,6 +129,47 @@ def test_address_in_use_changes_nothing(through, backend):
     assert refuses(new)
     with connect(warden.address) as client:
         client.send(10).read(10)
+
+
+def is_bound(address):
+    host, port = address.rsplit(":", 1)
+    with socket.socket() as s:
+        try:
+            s.bind((host, int(port)))
+            return False
+        except OSError as e:
+            assert e.errno == errno.EADDRINUSE
+            return True
+
+
+@pytest.mark.parametrize("how", ["reload", "drain"])
+def test_switch(through, backend, how):
+    """What is new is bound before the switch and listens at it; who waits at what is removed, or drained, is served."""
+    server = backend(peers.echo)
+    warden = through(server.address)
+    old, new = warden.address, f"127.0.0.1:{free_port()}"
+    relay = warden.role("relay 0")
+    relay.kill(signal.SIGSTOP)
+    queued = [connect(old).send(10) for _ in range(100)]
+    if how == "reload":
+        warden.configure({"services": [service("echo", new, server.address)]})
+    command = [warden.program("ctl", "tcpwardenctl"), "--socket", warden.control, *(["reload"] if how == "reload" else ["drain", "echo"])]
+    ctl = subprocess.Popen(command)
+    if how == "reload":
+        wait_for(lambda: warden.status()["state"] == "reloading" and is_bound(new), "the new address is bound")
+        assert refuses(new)
+    else:
+        wait_for(lambda: warden.status()["services"][0]["drained"], "it is drained")
+    assert ctl.poll() is None
+    relay.kill(signal.SIGCONT)
+    assert ctl.wait(20) == 0
+    assert refuses(old)
+    for client in queued:
+        with client:
+            client.read(10)
+    if how == "reload":
+        with connect(new) as client:
+            client.send(10).read(10)
 
 
 def test_hangup_signal_is_told_to_the_service_manager(through, backend):

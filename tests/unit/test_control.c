@@ -31,7 +31,9 @@ struct world {
 	struct control *control;
 	int relay;
 	int client;
-	bool closed, may_reload;
+	bool closed, applied;
+	enum control_begun begun; /* what the host answers */
+	char drained[64];
 	int reloads;
 	char line[65536];
 	size_t used;
@@ -99,12 +101,22 @@ static struct leases *leases(void *context)
 	return NULL;
 }
 
-static bool reload(void *context)
+static enum control_begun reload(void *context, bool apply)
 {
 	struct world *w = context;
 
 	w->reloads++;
-	return w->may_reload;
+	w->applied = apply;
+	return w->begun;
+}
+
+static enum control_begun drain(void *context, bool drain, const char *what, char error[CONTROL_ERROR_SIZE])
+{
+	struct world *w = context;
+
+	snprintf(w->drained, sizeof w->drained, "%s %s", drain ? "drain" : "resume", what);
+	snprintf(error, CONTROL_ERROR_SIZE, "no such");
+	return w->begun;
 }
 
 static bool upgrade(void *context, uint32_t *ret_after)
@@ -112,7 +124,7 @@ static bool upgrade(void *context, uint32_t *ret_after)
 	struct world *w = context;
 
 	*ret_after = 4;
-	return w->may_reload;
+	return w->begun == CONTROL_BEGUN;
 }
 
 static void ask_acquire(void *context, const struct session_key *key, bool *ret_queued, bool *ret_busy)
@@ -122,7 +134,7 @@ static void ask_acquire(void *context, const struct session_key *key, bool *ret_
 	*ret_busy = false;
 }
 
-static const struct control_host host = {status, leases, reload, upgrade, ask_acquire};
+static const struct control_host host = {status, leases, reload, drain, upgrade, ask_acquire};
 
 static int dial(struct world *w)
 {
@@ -347,7 +359,7 @@ static void a_reload_is_answered_when_it_has_ended(void **state)
 
 	say(w, "{\"request\":\"reload\"}\n");
 	expect_error(w, "not now");
-	w->may_reload = true;
+	w->begun = CONTROL_BEGUN;
 	say(w, "{\"request\":\"reload\"}\n{\"request\":\"status\"}\n");
 	LOOP_UNTIL(&w->loop, w->reloads == 2);
 	assert_int_equal(poll_line(w), 0);
@@ -366,6 +378,47 @@ static void a_reload_is_answered_when_it_has_ended(void **state)
 	expect_ok(w);
 	control_reloaded(w->control, true, &report); /* nobody asks */
 	control_reloaded(NULL, true, &report);
+}
+
+/* What was read before it asked is no answer to it. */
+static void a_reload_in_a_reload_is_answered_by_the_next(void **state)
+{
+	struct world *w = *state;
+	struct report report = {0};
+
+	w->begun = CONTROL_NEXT;
+	say(w, "{\"request\":\"reload\",\"apply\":true}\n");
+	LOOP_UNTIL(&w->loop, w->reloads == 1);
+	assert_true(w->applied);
+	control_reloaded(w->control, true, &report);
+	control_drained(w->control, true, &report);
+	for (int i = 0; i < 5; i++)
+		uv_run(&w->loop, UV_RUN_NOWAIT);
+	assert_int_equal(poll_line(w), 0);
+	control_reloaded(w->control, true, &report);
+	expect_ok(w);
+	say(w, "{\"request\":\"reload\",\"apply\":1}\n");
+	expect_error(w, "true or false");
+}
+
+static void a_drain_is_answered_when_it_has_ended(void **state)
+{
+	struct world *w = *state;
+	struct report report = {0};
+
+	say(w, "{\"request\":\"drain\"}\n");
+	expect_error(w, "SERVICE/BACKEND");
+	say(w, "{\"request\":\"drain\",\"what\":\"x\"}\n");
+	expect_error(w, "no such");
+	w->begun = CONTROL_BEGUN;
+	say(w, "{\"request\":\"resume\",\"what\":\"plc/a:1\"}\n");
+	LOOP_UNTIL(&w->loop, strcmp(w->drained, "resume plc/a:1") == 0);
+	control_reloaded(w->control, true, &report); /* another's */
+	for (int i = 0; i < 5; i++)
+		uv_run(&w->loop, UV_RUN_NOWAIT);
+	assert_int_equal(poll_line(w), 0);
+	control_drained(w->control, true, &report);
+	expect_ok(w);
 }
 
 static void who_shuts_its_side_still_gets_its_answer(void **state)
@@ -587,6 +640,8 @@ int main(void)
 		T(sessions_are_listed_one_a_line),
 		T(a_client_that_does_not_read_costs_a_chunk),
 		T(a_reload_is_answered_when_it_has_ended),
+		T(a_reload_in_a_reload_is_answered_by_the_next),
+		T(a_drain_is_answered_when_it_has_ended),
 		T(who_shuts_its_side_still_gets_its_answer),
 		T(there_are_so_many_clients_and_no_more),
 		T(a_probe_waits_for_a_sign_of_life_of_each),

@@ -88,7 +88,7 @@ static void want(struct world *w, const char *text)
 static int prepare(struct world *w)
 {
 	report_fini(&w->report);
-	return listeners_prepare(w->listeners, &w->config, w->ids, &w->view, false, &w->report);
+	return listeners_prepare(w->listeners, &w->config, NULL, w->ids, &w->view, false, &w->report);
 }
 
 static struct listener_order next(struct world *w, uint32_t relay, enum listener_step step)

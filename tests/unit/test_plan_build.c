@@ -40,6 +40,7 @@ struct bench {
 	uv_loop_t loop;
 	struct resolver *resolver;
 	struct plan_ids *ids;
+	const struct drains *drains;
 	uint32_t generation;
 };
 
@@ -75,7 +76,7 @@ static struct plan built(struct bench *b, const struct config *config)
 	int fd;
 
 	assert_int_equal(resolver_prepare(b->resolver, config), 0);
-	fd = plan_build(config, b->resolver, b->ids, &(struct plan_stamp){++b->generation, 7, 123456789, 5});
+	fd = plan_build(config, b->drains, b->resolver, b->ids, &(struct plan_stamp){++b->generation, 7, 123456789, 5});
 	assert_true(fd >= 0);
 	resolver_use(b->resolver, config);
 	assert_int_equal(plan_map(&plan, fd), 0);
@@ -315,6 +316,58 @@ static void reloads_do_not_use_up_numbers(void **state)
 	}
 }
 
+static void what_is_drained_is_in_the_plan(void **state)
+{
+	struct bench *b = *state;
+	struct config *c = parsed("services: ( { name = \"a\"; listen = \"127.0.0.1:5020\"; backends = [ \"127.0.0.1:502\", "
+				  "\"unix:/b/c\" ]; },"
+				  "  { name = \"b\"; listen = \"127.0.0.1:5021\"; backends = \"127.0.0.1:502\"; } );"),
+		      *less = parsed(
+			      "services: ( { name = \"a\"; listen = \"127.0.0.1:5020\"; backends = \"127.0.0.1:502\"; } );");
+	struct drains drains = {0}, again = {0};
+	struct drain what;
+	struct plan p;
+
+	assert_int_equal(drain_parse(&what, "a/unix:/b/c"), 0);
+	assert_true(drain_is_in(&what, c));
+	assert_false(drain_is_in(&what, less));
+	assert_int_equal(drains_set(&drains, &what, true), 0);
+	assert_int_equal(drain_parse(&what, "b"), 0);
+	assert_int_equal(drains_set(&drains, &what, true), 0);
+	assert_int_equal(drains_set(&drains, &what, true), 0);
+	b->drains = &drains;
+	p = built(b, c);
+	assert_int_equal(p.services[0].drained, 0);
+	assert_int_equal(p.services[1].drained, 1);
+	assert_int_equal(p.header->listener_count, 1);
+	assert_int_equal(p.backends[0].drained, 0);
+	assert_int_equal(p.backends[0].address_count, 1);
+	assert_int_equal(p.backends[1].drained, 1);
+	assert_int_equal(p.backends[1].address_count, 0);
+	assert_int_equal(p.backends[2].drained, 0);
+	/* the next steward knows it from the plan */
+	assert_int_equal(drains_from_plan(&again, &p), 0);
+	assert_int_equal(again.count, 2);
+	assert_true(drains_has(&again, "a", "unix:/b/c"));
+	assert_true(drains_has(&again, "b", NULL));
+	assert_false(drains_has(&again, "a", NULL));
+	/* a reload keeps what it still has */
+	assert_int_equal(drains_copy(&again, &drains, less), 0);
+	assert_int_equal(again.count, 0);
+	assert_int_equal(drains_set(&drains, &what, false), 0);
+	assert_int_equal(drains_set(&drains, &what, false), 0);
+	assert_int_equal(drains.count, 1);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(
+			drain_parse(&what, ((const char *[]){"", "/", "a/", "0123456789012345678901234567890123456789"})[i]),
+			-EINVAL);
+	drains_fini(&drains);
+	drains_fini(&again);
+	plan_unmap(&p);
+	config_free(c);
+	config_free(less);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,6 +377,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(numbers_are_used_again_when_nothing_has_them, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(reserved_numbers_are_nobodys, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(reloads_do_not_use_up_numbers, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_drained_is_in_the_plan, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

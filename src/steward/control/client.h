@@ -36,6 +36,9 @@ struct session_walk {
 	uint64_t count;
 };
 
+/* A change that somebody else makes. */
+enum control_wait { WAITS_FOR_NOTHING, WAITS_FOR_RELOAD, WAITS_FOR_NEXT_RELOAD, WAITS_FOR_DRAIN };
+
 struct control_client {
 	struct control *control;
 	struct control_client *next;
@@ -43,7 +46,7 @@ struct control_client {
 	uv_write_t write;
 	bool writing, closing, last; /* last: closed when what is written has been read */
 	int handles;                 /* pipe and probe's timer */
-	bool waits_for_reload;
+	enum control_wait waits;
 	uint64_t seen_ms; /* when it last asked or took something */
 	size_t in_used;
 	char in[CONTROL_LINE_MAX];
@@ -57,7 +60,7 @@ struct control_client {
 /* Its answer comes by itself, whoever may be slow with it. */
 static inline bool client_waits(const struct control_client *client)
 {
-	return client->waits_for_reload || client->probe.active || client->leases.question;
+	return client->waits != WAITS_FOR_NOTHING || client->probe.active || client->leases.question;
 }
 
 /* Takes fd, unless it returns NULL: no memory, or no socket. */

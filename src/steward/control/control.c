@@ -230,21 +230,33 @@ void control_close(struct control *c)
 	uv_close((uv_handle_t *)&c->sweep, on_handle_closed);
 }
 
-void control_reloaded(struct control *c, bool ok, const struct report *report)
+static void answer_all(struct control *c, enum control_wait waits, const char *error, const struct report *report)
 {
 	for (struct control_client *client = c ? c->clients : NULL; client; client = client->next) {
 		json_t *lines, *answer;
 
-		if (!client->waits_for_reload || client->closing)
+		if (client->waits != waits || client->closing)
 			continue;
-		client->waits_for_reload = false;
+		client->waits = WAITS_FOR_NOTHING;
 		lines = json_array();
 		for (size_t i = 0; i < report->count; i++)
 			json_array_append_new(lines, json_string(report->lines[i]));
-		answer = ok ? json_pack("{s:b, s:o}", "ok", 1, "warnings", lines)
-			    : json_pack(
-				      "{s:b, s:s, s:o}", "ok", 0, "error", "reload failed: nothing has changed", "errors", lines);
+		answer = error ? json_pack("{s:b, s:s, s:o}", "ok", 0, "error", error, "errors", lines)
+			       : json_pack("{s:b, s:o}", "ok", 1, "warnings", lines);
 		client_answer(client, answer);
 		client_next(client);
 	}
+}
+
+void control_reloaded(struct control *c, bool ok, const struct report *report)
+{
+	answer_all(c, WAITS_FOR_RELOAD, ok ? NULL : "reload failed: nothing has changed", report);
+	for (struct control_client *client = c ? c->clients : NULL; client; client = client->next)
+		if (client->waits == WAITS_FOR_NEXT_RELOAD)
+			client->waits = WAITS_FOR_RELOAD;
+}
+
+void control_drained(struct control *c, bool ok, const struct report *report)
+{
+	answer_all(c, WAITS_FOR_DRAIN, ok ? NULL : "it failed: nothing has changed", report);
 }

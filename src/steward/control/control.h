@@ -29,10 +29,19 @@ struct control_options {
 	bool separated;
 };
 
+/* How a change that a client asked for begins. */
+enum control_begun {
+	CONTROL_REFUSED,
+	CONTROL_BEGUN, /* answered when it is over, perhaps within the call */
+	CONTROL_NEXT,  /* another is under way: answered by the one after that */
+};
+
 struct control_host {
 	json_t *(*status)(void *context); /* a new reference */
 	struct leases *(*leases)(void *context);
-	bool (*reload)(void *context); /* begins one, answered by control_reloaded; false: not now */
+	enum control_begun (*reload)(void *context, bool apply); /* answered by control_reloaded */
+	/* Answered by control_drained; refused: error says why. */
+	enum control_begun (*drain)(void *context, bool drain, const char *what, char error[CONTROL_ERROR_SIZE]);
 	bool (*upgrade)(void *context, uint32_t *ret_after); /* asks for one: `status` tells how it goes; false: not now */
 	/* A session that waits for a lease: its acquire hook has not begun, or has said busy. */
 	void (*ask_acquire)(void *context, const struct session_key *key, bool *ret_queued, bool *ret_busy);
@@ -49,7 +58,8 @@ struct control_client *control_serve(struct control *control, int fd);
 /* NULL is no control at all. */
 void control_close(struct control *control);
 
-/* Answers whoever asked for a reload. */
+/* Answers whoever asked for a reload, / for a drain or resume. */
 void control_reloaded(struct control *control, bool ok, const struct report *report);
+void control_drained(struct control *control, bool ok, const struct report *report);
 
 #endif

@@ -129,13 +129,51 @@ static void handle_kill(struct control_client *client, json_t *request)
 
 static void handle_reload(struct control_client *client, json_t *request)
 {
-	(void)request;
-	client->waits_for_reload = true;
-	/* control_reloaded may come from within. */
-	if (!client->control->host->reload(client->control->context)) {
-		client->waits_for_reload = false;
-		client_refuse(client, "not now: tcpwarden is starting or being stopped");
+	json_t *apply = json_object_get(request, "apply");
+
+	if (apply && !json_is_boolean(apply)) {
+		client_refuse(client, "\"apply\" is true or false");
+		return;
 	}
+	/* control_reloaded may come from within. */
+	client->waits = WAITS_FOR_RELOAD;
+	switch (client->control->host->reload(client->control->context, json_is_true(apply))) {
+	case CONTROL_REFUSED:
+		client->waits = WAITS_FOR_NOTHING;
+		client_refuse(client, "not now: tcpwarden is starting or being stopped");
+		break;
+	case CONTROL_BEGUN:
+		break;
+	case CONTROL_NEXT:
+		client->waits = WAITS_FOR_NEXT_RELOAD;
+		break;
+	}
+}
+
+static void drain(struct control_client *client, json_t *request, bool drain)
+{
+	const char *what = json_string_value(json_object_get(request, "what"));
+	char error[CONTROL_ERROR_SIZE];
+
+	if (!what) {
+		client_refuse(client, "\"what\" is a service, or SERVICE/BACKEND");
+		return;
+	}
+	client->waits = WAITS_FOR_DRAIN;
+	if (client->control->host->drain(client->control->context, drain, what, error) == CONTROL_REFUSED) {
+		client->waits = WAITS_FOR_NOTHING;
+		client_refuse(client, "%s", error);
+	}
+}
+
+static void handle_drain(struct control_client *client, json_t *request)
+{
+	drain(client, request, true);
+}
+
+static void handle_resume(struct control_client *client, json_t *request)
+{
+	drain(client, request, false);
 }
 
 static void handle_upgrade(struct control_client *client, json_t *request)
@@ -159,6 +197,8 @@ static const struct {
 	{"probe", handle_probe},
 	{"kill", handle_kill},
 	{"reload", handle_reload},
+	{"drain", handle_drain},
+	{"resume", handle_resume},
 	{"upgrade", handle_upgrade},
 	{"leases", handle_leases},
 	{"release", handle_release},
@@ -180,6 +220,7 @@ void client_handle(struct control_client *client, const char *line, size_t lengt
 			json_decref(request);
 			return;
 		}
-	client_refuse(client, "\"request\" is not one of status, sessions, show, probe, kill, reload, upgrade, leases, release");
+	client_refuse(client,
+		"\"request\" is not one of status, sessions, show, probe, kill, reload, drain, resume, upgrade, leases, release");
 	json_decref(request);
 }

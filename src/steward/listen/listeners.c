@@ -123,8 +123,8 @@ static int obtain_all(struct listeners *ls, struct listener *l, const struct led
 	return 0;
 }
 
-int listeners_prepare(struct listeners *ls, const struct config *config, struct plan_ids *ids, const struct ledger_view *view,
-	bool lazy, struct report *report)
+int listeners_prepare(struct listeners *ls, const struct config *config, const struct drains *drains, struct plan_ids *ids,
+	const struct ledger_view *view, bool lazy, struct report *report)
 {
 	char error[BIND_ERROR_SIZE];
 	size_t total = 0;
@@ -138,7 +138,7 @@ int listeners_prepare(struct listeners *ls, const struct config *config, struct 
 	for (size_t i = 0; i < config->service_count; i++) {
 		const struct service_config *s = &config->services[i];
 
-		for (size_t k = 0; k < s->listen_count; k++) {
+		for (size_t k = 0; k < s->listen_count && !drains_has(drains, s->name, NULL); k++) {
 			struct listener *l = find(ls->wanted, ls->wanted_count, s->listen[k].text);
 			int r = 0;
 

@@ -7,6 +7,7 @@
 #ifndef STEWARD_LISTEN_LISTENERS_H
 #define STEWARD_LISTEN_LISTENERS_H
 #include "steward/config/config.h"
+#include "steward/plan/drains.h"
 #include "steward/plan/ids.h"
 #include "steward/report.h"
 #include "wire/census.h"
@@ -26,10 +27,10 @@ void listeners_free(struct listeners *listeners);
 /* A socket that systemd gave us; it is ours from now on. Of two with one name the later is taken. */
 void listeners_inherit(struct listeners *listeners, const char *name, int fd);
 
-/* Binds what `config` wants and no ledger lists; every failure is a line of *report. 0, or -errno and nothing has changed.
+/* Binds what `config` wants, but for drained services, and no ledger lists; every failure is a line of *report. 0, or -errno and nothing has changed.
  * lazy: binds nothing yet; listeners_next does, and what fails is tried again. */
-int listeners_prepare(struct listeners *listeners, const struct config *config, struct plan_ids *ids,
-	const struct ledger_view *view, bool lazy, struct report *report);
+int listeners_prepare(struct listeners *listeners, const struct config *config, const struct drains *drains,
+	struct plan_ids *ids, const struct ledger_view *view, bool lazy, struct report *report);
 void listeners_commit(struct listeners *listeners); /* what was prepared is wanted from now on */
 void listeners_abort(struct listeners *listeners);  /* and is closed again */
 

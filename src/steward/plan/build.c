@@ -54,7 +54,7 @@ static int draft_init(struct draft *draft, const struct config *config, const st
 }
 
 static int add_backend(struct draft *draft, const struct service_config *service, const struct address *address,
-	const struct resolver *resolver, struct plan_ids *ids)
+	const struct drains *drains, const struct resolver *resolver, struct plan_ids *ids)
 {
 	struct plan_backend *b = &draft->backends[draft->backend_count];
 	size_t count;
@@ -63,6 +63,10 @@ static int add_backend(struct draft *draft, const struct service_config *service
 
 	if (r < 0)
 		return r;
+	if (drains_has(drains, service->name, address->text)) {
+		b->drained = 1;
+		count = 0;
+	}
 	b->first_address = draft->address_count;
 	b->address_count = (uint32_t)count;
 	strcpy(b->address, address->text);
@@ -73,8 +77,8 @@ static int add_backend(struct draft *draft, const struct service_config *service
 	return 0;
 }
 
-static int add_service(
-	struct draft *draft, const struct service_config *service, const struct resolver *resolver, struct plan_ids *ids)
+static int add_service(struct draft *draft, const struct service_config *service, const struct drains *drains,
+	const struct resolver *resolver, struct plan_ids *ids)
 {
 	struct plan_service *s = &draft->services[draft->service_count];
 	int r = plan_ids_service(ids, service->name, &s->id);
@@ -85,6 +89,7 @@ static int add_service(
 	s->on_limit = service->reclaim_timeout_ms ? (uint8_t)service->on_limit : ON_LIMIT_REJECT;
 	s->policy = service->policy;
 	s->balance = (uint8_t)service->balance;
+	s->drained = drains_has(drains, service->name, NULL);
 	s->reject_message = (struct plan_text){draft->text_size, (uint32_t)service->reject_length};
 	if (service->reject_length)
 		memcpy(draft->text + draft->text_size, service->reject_message, service->reject_length);
@@ -92,8 +97,8 @@ static int add_service(
 	s->first_backend = draft->backend_count;
 	s->backend_count = (uint32_t)service->backend_count;
 	for (size_t i = 0; r == 0 && i < service->backend_count; i++)
-		r = add_backend(draft, service, &service->backends[i].address, resolver, ids);
-	for (size_t i = 0; r == 0 && i < service->listen_count; i++) {
+		r = add_backend(draft, service, &service->backends[i].address, drains, resolver, ids);
+	for (size_t i = 0; r == 0 && !s->drained && i < service->listen_count; i++) {
 		struct plan_listener *l = &draft->listeners[draft->listener_count++];
 		l->service = draft->service_count;
 		r = plan_ids_listener(ids, service->listen[i].text, &l->id);
@@ -102,7 +107,8 @@ static int add_service(
 	return r;
 }
 
-int plan_build(const struct config *config, const struct resolver *resolver, struct plan_ids *ids, const struct plan_stamp *stamp)
+int plan_build(const struct config *config, const struct drains *drains, const struct resolver *resolver, struct plan_ids *ids,
+	const struct plan_stamp *stamp)
 {
 	struct draft draft;
 	int r = draft_init(&draft, config, resolver);
@@ -110,7 +116,7 @@ int plan_build(const struct config *config, const struct resolver *resolver, str
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < config->service_count; i++)
-		r = add_service(&draft, &config->services[i], resolver, ids);
+		r = add_service(&draft, &config->services[i], drains, resolver, ids);
 	if (r == 0)
 		r = plan_create(&(struct plan_source){
 			.generation = stamp->generation,

@@ -2,6 +2,7 @@
 #ifndef STEWARD_PLAN_BUILD_H
 #define STEWARD_PLAN_BUILD_H
 #include "steward/names/resolver.h"
+#include "steward/plan/drains.h"
 #include "steward/plan/ids.h"
 
 /* Which plan it is, and of which config. */
@@ -11,8 +12,8 @@ struct plan_stamp {
 	uint32_t applied;
 };
 
-/* The sealed memfd; -ENOMEM; -ENOSPC: no number is free for a service or backend (ids.h); or what memfd_create says. */
-int plan_build(
-	const struct config *config, const struct resolver *resolver, struct plan_ids *ids, const struct plan_stamp *stamp);
+/* A drained service has no listeners in it, and a drained backend no addresses. drains NULL: nothing is. The sealed memfd; -ENOMEM; -ENOSPC: no number is free for a service or backend (ids.h); or what memfd_create says. */
+int plan_build(const struct config *config, const struct drains *drains, const struct resolver *resolver, struct plan_ids *ids,
+	const struct plan_stamp *stamp);
 
 #endif
