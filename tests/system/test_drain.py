@@ -1,4 +1,5 @@
 """Sessions of what a reload or an operator takes out of use."""
+import socket
 import time
 
 import pytest
@@ -7,6 +8,7 @@ import peers
 from peers import End, connect, free_port
 from settings import service
 from test_reload import refuses
+from test_upgrade import upgrade
 from waiting import stays, wait_for
 
 DRAIN_S = 2
@@ -17,6 +19,10 @@ def drained(through, server, **more):
 
 
 def restart(warden, role):
+    """By its death; or all of them, by an upgrade to the same version."""
+    if role == "upgrade":
+        assert upgrade(warden)
+        return
     old = warden.role(role)
     warden.expect_deaths(role.split()[0])
     old.kill()
@@ -49,7 +55,7 @@ def pair(through, backend):
     return make
 
 
-@pytest.mark.parametrize("death", [None, "relay 0", "steward"])
+@pytest.mark.parametrize("death", [None, "relay 0", "steward", "upgrade"])
 def test_sessions_of_a_removed_service_end_at_drain_timeout(pair, death):
     warden, first, _ = pair(hooked=True)
     with connect(warden.address) as session:
@@ -129,20 +135,19 @@ def test_backend_that_comes_back_keeps_its_sessions(pair):
 
 def test_backend_gone_while_it_is_being_connected(through, backend):
     """Its queue is full, so that the connection comes only after the reload that took it away."""
-    full, other = backend(peers.hold, backlog=0), backend(peers.echo)
-    full.listener.settimeout(0)  # the thread that accepts ends with the next connection
-    warden = drained(through, full, on_backend_gone="reset", backend={"connect_timeout": "20s"})
-    with connect(full.address) as last, connect(full.address) as one, connect(full.address) as two:
-        wait_for(lambda: not full._acceptor.is_alive(), "nobody accepts there")
+    other = backend(peers.echo)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_connection(full.getsockname()):
+        full.settimeout(0.1)
+        here = "%s:%d" % full.getsockname()
+        warden = through(here, on_backend_gone="reset", backend={"connect_timeout": "20s"})
         with connect(warden.address) as client:
             wait_for(lambda: [s["state"] for s in warden.sessions()] == ["connecting"], "a session that connects")
             configure(warden, {**warden.settings["services"][0], "backends": [{"address": other.address}]})
-            full.listener.settimeout(0.1)
             taken = []
 
             def over():
                 try:
-                    taken.append(full.listener.accept()[0])
+                    taken.append(full.accept()[0])
                 except TimeoutError:
                     pass
                 return not warden.sessions()
@@ -153,7 +158,7 @@ def test_backend_gone_while_it_is_being_connected(through, backend):
     assert warden.log.wait_ends()[0].reason == "policy.drained"
 
 
-@pytest.mark.parametrize("death", [None, "relay 0", "steward"])
+@pytest.mark.parametrize("death", [None, "relay 0", "steward", "upgrade"])
 def test_drained_service_accepts_nobody(pair, death):
     warden, _, _ = pair()
     with connect(warden.address) as session, connect(warden.address) as other:
