@@ -27,6 +27,7 @@ enum {
 	TRIAL_TRIES = 3,  /* relays that may die before one is ready: one may have been killed, three are no accident */
 	TRIAL_MS = 10000, /* where the giver's word for it was lost by an exec */
 	TRIAL_LOOK_MS = 100,
+	MOVES_MOST = 64, /* of the owner word by successors, in the time in which a holder sees its relay's death */
 };
 
 struct holder {
@@ -90,6 +91,12 @@ static bool wait_relay(const struct holder *holder, pid_t relay)
 	}
 }
 
+/* Successors move the word on from where our relay had it. What stands there otherwise was written to wrong memory. */
+static bool is_of_successor(const struct holder *holder, uint64_t owner)
+{
+	return (uint32_t)((owner >> 32) - (holder->owner >> 32)) <= MOVES_MOST;
+}
+
 /* After its relay's death. False: the sessions are another relay's now, or still the giver's. */
 static bool is_still_owner(struct holder *holder, pid_t relay)
 {
@@ -99,7 +106,11 @@ static bool is_still_owner(struct holder *holder, pid_t relay)
 	if (owner == holder->owner) /* it died before it had moved it */
 		return holder->inheritance.giver < 0;
 	/* A giver whose relay was killed and its heir may both come here: one of them moves the word. */
-	if (ledger_owner_pid(owner) != relay || !ledger_owner_move(header, owner, 0))
+	if (!is_of_successor(holder, owner))
+		say(LOG_CRIT, "the owner in the ledger cannot be right; it is ours");
+	else if (ledger_owner_pid(owner) != relay)
+		return false;
+	if (!ledger_owner_move(header, owner, 0))
 		return false;
 	if (holder->inheritance.giver >= 0) /* it may not have come so far as to say so */
 		atomic_store(&header->handed_over, holder->inheritance.number);

@@ -1,18 +1,20 @@
-"""A relay's ledger, written to from outside as a fault that writes to wrong memory would. Offsets are those of struct slot."""
+"""A relay's ledger, written to from outside as a fault that writes to wrong memory would. Offsets are those of
+struct ledger_header and struct slot (src/wire/ledger.h)."""
 import contextlib
 import mmap
 import os
 import struct
 
 SLOT_SIZE = 640
-LISTENERS, LISTENER_SIZE = 136, 168
+LISTENERS, LISTENER_SIZE = 216, 168
+EVENTS_MADE = 128
 
 # Of the header: name, offset, size. What is wrong in the first ones leaves nothing that could be found.
 WHOLE = (("magic", 0, 4), ("version", 4, 4), ("size", 8, 8), ("slot_count", 16, 4), ("slot_size", 20, 4), ("event_count", 24, 4),
          ("event_size", 28, 4), ("slots_offset", 32, 8), ("events_offset", 40, 8), ("relay", 56, 4))
 PARTS = (("tree", 48, 8), ("incarnation", 60, 4), ("id_base", 64, 8), ("id_next", 72, 8), ("high_water", 80, 4), ("starts", 84, 4),
-         ("owner", 88, 4), ("ready", 92, 4), ("beat_ns", 96, 8), ("plan_fd", 104, 4), ("draining", 108, 4), ("events_made", 112, 8),
-         ("events_taken", 120, 8), ("no_rto_max", 132, 4))
+         ("ready", 88, 4), ("handed_over", 92, 4), ("gave_way", 96, 4), ("owner", 104, 8), ("beat_ns", 112, 8), ("plan_fd", 120, 4),
+         ("draining", 124, 4), ("events_made", EVENTS_MADE, 8), ("events_taken", 136, 8), ("no_rto_max", 148, 4))
 LISTENER_PARTS = (("state", 0, 4), ("id", 4, 4), ("fd", 8, 4), ("shared", 12, 4), ("local", 16, 24), ("address", 40, 128))
 
 
@@ -23,6 +25,7 @@ def ledger_of(relay):
         path = f"/proc/{relay.pid}/fd/{fd}"
         if os.readlink(path).startswith("/memfd:tcpwarden-ledger"):
             with open(path, "r+b") as f, mmap.mmap(f.fileno(), 0) as ledger:
+                assert _number(ledger, 20, "=I") == SLOT_SIZE, "the layout of the ledger has changed: the numbers here must follow"
                 yield ledger
             return
     raise AssertionError(f"{relay} has no ledger")
@@ -84,4 +87,4 @@ def descriptor(ledger, session, side):
 
 
 def set_events_made(ledger, count):
-    struct.pack_into("=Q", ledger, 112, count)
+    struct.pack_into("=Q", ledger, EVENTS_MADE, count)
