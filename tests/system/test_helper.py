@@ -135,6 +135,17 @@ def test_crash_in_acquire(helped, backend, when):
     wait_for(lambda: len(warden.helper.lines("given")) == 1 + (when == "crash_late"), "its release")
 
 
+def test_who_was_acquired_for_again_is_connected_and_renewed(helped, backend):
+    warden = helped(backend(peers.echo), connected={}, renew={"every": "1s"})
+    warden.expected_log += ["helper", "unknown whether"]
+    warden.helper.set(crash_late=1)
+    with connect(warden.address) as client:
+        client.send(10).read(10)
+        for event in ("connected", "renew"):
+            wait_for(lambda e=event: warden.helper.lines(e), event)
+    assert len(warden.helper.pids) == 2
+
+
 def test_crash_in_release(helped, backend):
     warden = helped(backend(peers.echo))
     warden.expected_log += ["helper"]

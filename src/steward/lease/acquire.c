@@ -74,7 +74,10 @@ static void acquire_anew(struct lease *lease)
 {
 	struct leases *leases = lease->leases;
 	struct lease *next = lease_must(leases_add(leases, &lease->record.key));
-	if (hook_order_again(&next->acquire, &lease->acquire) || hook_order_again(&next->record.release, &lease->record.release))
+	if (hook_order_again(&next->acquire, &lease->acquire) ||
+		hook_order_again(&next->record.connected, &lease->record.connected) ||
+		hook_order_again(&next->record.renew, &lease->record.renew) ||
+		hook_order_again(&next->record.release, &lease->record.release))
 		lease_must(NULL);
 	next->acquire_queue = lease->acquire_queue;
 	next->allow_on_error = lease->allow_on_error;
