@@ -125,11 +125,11 @@ static void acquire_again(void *context, const struct session_key *key, const st
 	leases_acquire_again(s->leases, key, record);
 }
 
-static void refuse_busy(void *context, const struct session_key *key)
+static void refuse_busy(void *context, const struct session_key *key, const struct session_record *record)
 {
 	struct steward *s = context;
 
-	leases_refuse_busy(s->leases, key);
+	leases_refuse_busy(s->leases, key, record);
 }
 
 static uint32_t giving_back(void *context, const char *service)

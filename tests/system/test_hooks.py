@@ -44,6 +44,24 @@ def test_on_error_allow(through, backend):
     assert not hooks_of(warden).runs("release")
 
 
+def test_busy_is_allowed_too(through, backend):
+    """Also who waited until the holder was asked whether he lives goes on without a lease."""
+    warden = through(backend(peers.echo).address, hooked=True, hook={"acquire": {"on_error": "allow"}},
+                     limits={"reclaim_timeout": "1s"})
+    warden.expected_log += ["on_error", "acquire hook exited"]
+    with connect(warden.address) as holder:
+        holder.send(10).read(10)
+        hooks_of(warden).set("acquire", exit=75)
+        with connect(warden.address) as client:
+            client.send(10).read(10)
+            assert sorted(session["lease"] == "-" for session in warden.sessions()) == [False, True]
+        holder.send(10).read(10)
+    assert warden.log.matching("asked whether they live")
+    wait_for(hooks_of(warden).released, "a release")
+    warden.wait_sessions(0)
+    assert len(hooks_of(warden).runs("release")) == 1
+
+
 def test_acquire_timeout_is_unknown_and_released(through, backend):
     warden = through(backend(peers.echo).address, hooked=True, hook={"acquire": {"timeout": "300ms"}})
     warden.expected_log += ["acquire"]

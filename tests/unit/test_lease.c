@@ -164,7 +164,7 @@ static void busy(void **state)
 	fixture_acquire(&f, 5);
 	fixture_until(&f, f.busy == 4 && counts().acquiring == 0);
 	struct session_key fifth = fixture_key(5);
-	leases_refuse_busy(f.leases, &fifth);
+	leases_refuse_busy(f.leases, &fifth, &f.slot[5].record);
 	fixture_until(&f, f.verdicts[5]);
 	assert_refused(5, WHO_HOOK, HOW_LIMIT);
 	/* Its session ends meanwhile: that there is no lease is told. */

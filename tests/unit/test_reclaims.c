@@ -51,11 +51,12 @@ static void acquire_again(void *context, const struct session_key *key, const st
 	w->again_id = key->id;
 }
 
-static void refuse_busy(void *context, const struct session_key *key)
+static void refuse_busy(void *context, const struct session_key *key, const struct session_record *record)
 {
 	struct world *w = context;
 
 	assert_true(key->id > 0);
+	assert_int_equal(record->id, key->id);
 	w->refused++;
 }
 

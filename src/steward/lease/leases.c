@@ -252,6 +252,16 @@ static void answer_at_once(
 		});
 }
 
+/* Nothing is held for it: it goes on so, or is refused, as on_error says. config: NULL where the service has gone. */
+static void answer_without(
+	struct leases *leases, const struct session_key *key, const struct service_config *config, enum how how)
+{
+	if (config && config->acquire.allow_on_error)
+		answer_at_once(leases, key, VERDICT_GO, WHO_NONE, HOW_NONE, 0);
+	else
+		answer_at_once(leases, key, VERDICT_REFUSE, WHO_HOOK, how, 0);
+}
+
 /* True: dealt with by a lease that there is. Otherwise *predecessor is what must be given back first, or NULL. */
 static bool acquire_known(struct leases *leases, const struct session_key *key, struct lease **predecessor)
 {
@@ -309,10 +319,7 @@ static void acquire(struct leases *leases, const struct session_key *key, const 
 	struct cooldown *cooldown = lease_must(leases_cooldown(leases, service));
 	if (config->acquire.command && cooldown_is_cold(cooldown, config->acquire.cooldown_ms, uv_now(leases->loop))) {
 		cooldown->refused++;
-		if (config->acquire.allow_on_error)
-			answer_at_once(leases, key, VERDICT_GO, WHO_NONE, HOW_NONE, 0);
-		else
-			answer_at_once(leases, key, VERDICT_REFUSE, WHO_HOOK, HOW_FAILED, 0);
+		answer_without(leases, key, config, HOW_FAILED);
 		return;
 	}
 	struct lease *lease = leases_add(leases, key);
@@ -359,9 +366,9 @@ void leases_acquire_again(struct leases *leases, const struct session_key *key, 
 	acquire(leases, key, record->service, record, true);
 }
 
-void leases_refuse_busy(struct leases *leases, const struct session_key *key)
+void leases_refuse_busy(struct leases *leases, const struct session_key *key, const struct session_record *record)
 {
-	answer_at_once(leases, key, VERDICT_REFUSE, WHO_HOOK, HOW_LIMIT, 0);
+	answer_without(leases, key, leases->config ? config_service(leases->config, record->service) : NULL, HOW_LIMIT);
 }
 
 uint32_t leases_giving_back(const struct leases *leases, const char *service)

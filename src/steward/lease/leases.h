@@ -80,9 +80,9 @@ void leases_acquire(
 /* Its backend is connected; may be said more than once. */
 void leases_connected(struct leases *leases, const struct session_key *key, const struct session_record *record);
 
-/* After on_busy. Again: with a lease of its own, and busy is refused. */
+/* After on_busy. Again: with a lease of its own, and then busy is refused. Refused: unless on_error lets it go on without. */
 void leases_acquire_again(struct leases *leases, const struct session_key *key, const struct session_record *record);
-void leases_refuse_busy(struct leases *leases, const struct session_key *key);
+void leases_refuse_busy(struct leases *leases, const struct session_key *key, const struct session_record *record);
 
 /* How many that sessions of this service held are being given back; those that wait for their next try do not count. */
 uint32_t leases_giving_back(const struct leases *leases, const char *service);

@@ -190,7 +190,7 @@ static void finish(struct reclaims *r, struct round *round)
 	while (round->first) {
 		struct newcomer *newcomer = round_take(round, &round->first);
 
-		r->host->refuse_busy(r->context, &newcomer->key);
+		r->host->refuse_busy(r->context, &newcomer->key, &newcomer->record);
 		free(newcomer);
 	}
 }

@@ -27,7 +27,7 @@ struct reclaims_host {
 	/* Whoever waits at that limit is to try once more, in the order of arrival. */
 	void (*try_places)(void *context, const struct message_reclaim *order);
 	void (*acquire_again)(void *context, const struct session_key *key, const struct session_record *record);
-	void (*refuse_busy)(void *context, const struct session_key *key);
+	void (*refuse_busy)(void *context, const struct session_key *key, const struct session_record *record);
 	/* As leases_giving_back. */
 	uint32_t (*giving_back)(void *context, const char *service);
 };
