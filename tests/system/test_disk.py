@@ -85,6 +85,27 @@ def test_full_disk_refuses_and_loses_nothing(small):
     wait_for(lambda: not hooks.imbalance(), lambda: f"balanced books: {hooks.imbalance()[:5]}", 30)
 
 
+def test_full_disk_is_a_failure_of_renew(small):
+    """What is not renewed expires by itself: the session is ended, not left without what it held."""
+    warden = small(hook={"renew": {"every": "1s", "timeout": "500ms"}})
+    hooks = warden.hooks["hooks"]
+    warden.expect_deaths("steward")
+    warden.expected_log += ["renew"]
+    with connect(warden.address) as client:
+        client.send(10).read(10)
+        wait_for(lambda: hooks.runs("renew"), "a renewal")
+        old = warden.role("steward")
+        old.kill()  # the next one begins with an empty log
+        warden.wait_role("steward", not_this=old)
+        wait_for(lambda: warden.ctl_run("status").returncode == 0, "the control socket")
+        fill(warden)
+        assert client.read_to_end().kind == "reset"
+    os.unlink(os.path.join(warden.state, "filler"))
+    wait_for(hooks.released, "a release", 20)
+    (end,) = warden.log.wait_ends()
+    assert end.reason == "hook.failed"
+
+
 def test_small_disk_is_enough(small):
     """What the database writes of its own accord never fills it for good."""
     warden = small()

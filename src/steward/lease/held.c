@@ -4,6 +4,7 @@
 #include "steward/lease/set.h"
 #include "steward/log/log.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 
@@ -73,6 +74,7 @@ static void on_held_end(void *context, const struct hook_result *result)
 	struct lease *lease = context;
 	/* Killed at the gate by someone else it is a failure, too. */
 	bool ran = lease->held.stage == HELD_RUNNING;
+	uv_timer_stop(&lease->timer);
 	lease->record.hook = (struct process_group){0};
 	lease_drop_hook(lease);
 	/* A helper is started anew for it, and only one that dies of it each time has failed. */
@@ -109,6 +111,23 @@ static void note_bytes(struct lease *lease)
 		lease->record.session.bytes[side] = atomic_load(&slot.moved[side]);
 }
 
+/* What is not renewed may expire, so to wait for the disk for ever would leave the session without it. */
+static void on_write_late(uv_timer_t *timer)
+{
+	struct lease *lease = timer->data;
+	int error = store_error(lease->leases->store);
+	char text[128];
+	if (lease->phase != PHASE_HELD || lease->held.stage != HELD_STARTING)
+		return;
+	snprintf(text, sizeof text, "could not be written down in time: %s", error ? strerror(-error) : "the disk is slow");
+	lease->record.hook = (struct process_group){0};
+	lease_drop_hook(lease);
+	failed(lease, text);
+	lease->held.stage = HELD_QUIET;
+	lease_save(lease);
+	lease_held_next(lease);
+}
+
 void lease_held_turn(struct lease *lease)
 {
 	static const struct hook_callbacks callbacks = {.on_line = lease_on_hook_line, .on_end = on_held_end};
@@ -124,8 +143,12 @@ void lease_held_turn(struct lease *lease)
 	note_bytes(lease);
 	int r = lease_start_hook(lease, lease->held.event, &callbacks);
 	if (!r) {
+		bool renew = lease->held.event == HOOK_RENEW;
 		lease->held.stage = HELD_STARTING;
 		lease_save(lease);
+		/* A renewal is in time until the next is due. */
+		uv_timer_start(&lease->timer, on_write_late,
+			renew ? lease->record.renew.every_ms : lease->record.connected.timeout_ms, 0);
 		return;
 	}
 	hook_line_leave(&lease->turn);
@@ -138,6 +161,7 @@ void lease_held_durable(struct lease *lease)
 {
 	if (lease->held.stage != HELD_STARTING)
 		return;
+	uv_timer_stop(&lease->timer);
 	lease->held.stage = HELD_RUNNING;
 	lease_open_hook(lease);
 }
