@@ -176,6 +176,28 @@ def test_renewing_goes_on_under_a_new_steward(through, backend):
     wait_for(hooks.released, "a release")
 
 
+@pytest.mark.parametrize("on_error", ["refuse", "allow"])
+def test_connected_cut_off_by_the_death_of_the_steward(through, backend, on_error):
+    """Nobody knows what it did, and it is not run again: on_error decides, as of any failure."""
+    warden = through(backend(peers.echo).address, hooked=True, hook={"connected": {"on_error": on_error}})
+    hooks = hooks_of(warden)
+    hooks.set("connected", gate=True)
+    warden.expect_deaths("steward")
+    warden.expected_log += ["connected hook was cut off"]
+    with connect(warden.address) as client:
+        client.send(10).read(10)
+        wait_for(lambda: hooks.runs("connected"), "connected")
+        warden.role("steward").kill()
+        wait_for(lambda: warden.log.matching("connected hook was cut off"), "a new steward that knows of it")
+        if on_error == "allow":
+            client.send(10).read(10).finish()
+        assert client.read_to_end().kind == ("eof" if on_error == "allow" else "reset")
+    (end,) = warden.log.wait_ends()
+    assert end.reason == ("client.closed" if on_error == "allow" else "hook.failed")
+    wait_for(hooks.released, "a release")
+    assert len(hooks.runs("connected")) == 1
+
+
 def test_no_byte_is_taken_while_acquiring(through, backend):
     server = backend(peers.echo)
     warden = through(server.address, hooked=True)

@@ -86,6 +86,7 @@ static void on_held_end(void *context, const struct hook_result *result)
 		return;
 	}
 	lease->losses = 0;
+	lease->record.connecting = false;
 	if (!ran || result->outcome != HOOK_EXITED || result->value) {
 		char text[512];
 		lease_describe(text, sizeof text, lease, lease->held.event, result);
@@ -121,6 +122,7 @@ static void on_write_late(uv_timer_t *timer)
 		return;
 	snprintf(text, sizeof text, "could not be written down in time: %s", error ? strerror(-error) : "the disk is slow");
 	lease->record.hook = (struct process_group){0};
+	lease->record.connecting = false;
 	lease_drop_hook(lease);
 	failed(lease, text);
 	lease->held.stage = HELD_QUIET;
@@ -145,6 +147,7 @@ void lease_held_turn(struct lease *lease)
 	if (!r) {
 		bool renew = lease->held.event == HOOK_RENEW;
 		lease->held.stage = HELD_STARTING;
+		lease->record.connecting = !renew;
 		lease_save(lease);
 		/* A renewal is in time until the next is due. */
 		uv_timer_start(&lease->timer, on_write_late,
@@ -164,6 +167,16 @@ void lease_held_durable(struct lease *lease)
 	uv_timer_stop(&lease->timer);
 	lease->held.stage = HELD_RUNNING;
 	lease_open_hook(lease);
+}
+
+bool lease_held_cut_off(struct lease *lease)
+{
+	if (!lease->record.connecting)
+		return false;
+	lease->record.connecting = false;
+	lease->held.event = HOOK_CONNECTED;
+	failed(lease, "was cut off by the death of the steward");
+	return true;
 }
 
 bool lease_held_is_over(struct lease *lease)

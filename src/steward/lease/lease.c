@@ -235,6 +235,7 @@ void lease_answer_held(struct lease *lease)
 void lease_hold(struct lease *lease, bool changed)
 {
 	lease_set_phase(lease, PHASE_HELD);
+	changed = lease_held_cut_off(lease) || changed;
 	if (changed || lease->record.hook.pid) {
 		lease->record.hook = (struct process_group){0};
 		lease_save(lease);

@@ -106,6 +106,7 @@ void lease_leave(struct lease *lease, enum lease_event event);                  
 void lease_held_next(struct lease *lease); /* HELD: what is due now, or the time when renew is */
 void lease_held_turn(struct lease *lease);
 void lease_held_durable(struct lease *lease); /* HELD */
+bool lease_held_cut_off(struct lease *lease); /* LOADED, and HELD now: connected had begun. Whether its row is to be written */
 bool lease_held_is_over(struct lease *lease); /* ENDING: nothing runs; otherwise lease_release follows when nothing does */
 void lease_connected(struct lease *lease, const struct session_record *record);
 void lease_unlink_predecessor(struct lease *lease);

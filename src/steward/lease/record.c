@@ -189,9 +189,10 @@ char *lease_record_encode(const struct lease_record *record)
 		row_put_flag(object, "recovered", record->recovered) && put_order(object, "connected", &record->connected) &&
 		put_order(object, "renew", &record->renew) && put_order(object, "release", &record->release) &&
 		row_put_flag(object, "was_connected", record->was_connected) &&
-		row_put_number(object, "renewals", record->renewals) && row_put_word(object, "renewed_us", record->renewed_us) &&
-		put_hook(object, &record->hook) && row_put_list(object, "variables", record->variables) &&
-		put_endpoint(object, "route", &record->route) && row_put_number(object, "attempts", record->attempts) &&
+		row_put_flag(object, "connecting", record->connecting) && row_put_number(object, "renewals", record->renewals) &&
+		row_put_word(object, "renewed_us", record->renewed_us) && put_hook(object, &record->hook) &&
+		row_put_list(object, "variables", record->variables) && put_endpoint(object, "route", &record->route) &&
+		row_put_number(object, "attempts", record->attempts) &&
 		row_put_word(object, "acquired_us", record->acquired_us) && row_put_word(object, "ended_us", record->ended_us) &&
 		row_put_bytes(object, "why", record->why))
 		text = json_dumps(object, JSON_COMPACT);
@@ -243,6 +244,7 @@ static int decode(struct lease_record *record, const json_t *object)
 	record->ended_us = row_word(object, "ended_us");
 	record->why = row_bytes(json_object_get(object, "why"));
 	record->was_connected = json_is_true(json_object_get(object, "was_connected"));
+	record->connecting = json_is_true(json_object_get(object, "connecting"));
 	record->renewals = (uint32_t)row_number(object, "renewals");
 	record->renewed_us = row_word(object, "renewed_us");
 	session_decode(&record->session, json_object_get(object, "session"));

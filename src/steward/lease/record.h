@@ -17,6 +17,7 @@ struct lease_record {
 	bool recovered; /* nobody told of the end */
 	struct hook_order connected, renew, release;
 	bool was_connected;             /* connected was run, or began to be */
+	bool connecting;                /* it began, and how it ended is not known yet */
 	uint32_t renewals;              /* begun */
 	uint64_t renewed_us;            /* when the last of them began; real time, 0: none */
 	struct process_group hook;      /* of the hook that may be running; pid 0: none */
