@@ -213,7 +213,8 @@ static void check_hook(
 	char at[READER_PATH];
 
 	read_hook_user(r, path, group, event, hook);
-	if (!here || hook->command || member(here, "command"))
+	/* What is no group was complained of. */
+	if (!here || config_setting_type(here) != CONFIG_TYPE_GROUP || hook->command || member(here, "command"))
 		return;
 	snprintf(at, sizeof at, "%.120s.hooks.%s", path, name);
 	reader_complain(r, line_of(here), at, "no command (command = [ \"/path/of/program\", \"argument\" ];)");
