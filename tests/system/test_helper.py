@@ -319,12 +319,14 @@ def test_stubborn_at_the_end(helped, backend):
     assert not Process(warden.helper.pids[0]).alive
 
 
-def test_reload_ends_what_is_not_named_any_more(helped, backend):
+@pytest.mark.parametrize("change", ["none", "other directory"])
+def test_reload_ends_what_is_not_named_any_more(helped, backend, change):
     warden = helped(backend(peers.echo))
     client = connect(warden.address)
     client.send(1).read(1)
     service = warden.settings["services"][0]
-    warden.configure({"services": [{**service, "hooks": {}}]})
+    hooks = {event: {**hook, "directory": "/"} for event, hook in service["hooks"].items()}
+    warden.configure({"services": [{**service, "hooks": {} if change == "none" else hooks}]})
     warden.reload()
     client.close()
     wait_for(lambda: warden.helper.lines("given"), "the release by the helper of its time")

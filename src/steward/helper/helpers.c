@@ -17,7 +17,8 @@ static void on_written(struct book *book)
 int helpers_init(
 	struct helpers *helpers, uv_loop_t *loop, const char *state_directory, void (*on_quiet)(void *context), void *context)
 {
-	*helpers = (struct helpers){.loop = loop, .on_quiet = on_quiet, .context = context, .open = 1};
+	*helpers = (struct helpers){
+		.loop = loop, .state_directory = state_directory, .on_quiet = on_quiet, .context = context, .open = 1};
 	return book_init(&helpers->book, loop, state_directory, on_written);
 }
 
@@ -52,10 +53,11 @@ static bool is_of(const struct helper *helper, const struct hook_order *order, c
 	       helper->order.umask == order->umask && hook_user_is(&helper->order.user, &order->user);
 }
 
-static bool is_named(const struct helper *helper, const struct hook_config *hook)
+static bool is_named(const struct helper *helper, const struct hook_config *hook, const char *state_directory)
 {
 	return hook->command && hook->mode == HOOK_MODE_HELPER && same_list(helper->order.command, hook->command) &&
-	       same_list(helper->order.environment, hook->environment) && helper->order.umask == hook->umask &&
+	       same_list(helper->order.environment, hook->environment) &&
+	       !strcmp(helper->order.directory, hook_directory(hook, state_directory)) && helper->order.umask == hook->umask &&
 	       hook_user_is(&helper->order.user, &hook->runs_as);
 }
 
@@ -63,7 +65,7 @@ static bool is_wanted(const struct helpers *helpers, const struct helper *helper
 {
 	const struct service_config *service = helpers->config ? config_service(helpers->config, helper->service) : NULL;
 	for (enum hook_event event = 0; service && event < HOOK_EVENTS; event++)
-		if (is_named(helper, service_hook(service, event)))
+		if (is_named(helper, service_hook(service, event), helpers->state_directory))
 			return true;
 	return false;
 }

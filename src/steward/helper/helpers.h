@@ -12,6 +12,7 @@ struct helper_call;
 
 struct helpers {
 	uv_loop_t *loop;
+	const char *state_directory;
 	struct book book;
 	const struct config *config;
 	struct helper *first;
@@ -22,7 +23,7 @@ struct helpers {
 	void *context;
 };
 
-/* on_quiet: after helpers_stop returned false. 0 or -ENOMEM. */
+/* state_directory is kept by reference. on_quiet: after helpers_stop returned false. 0 or -ENOMEM. */
 int helpers_init(
 	struct helpers *helpers, uv_loop_t *loop, const char *state_directory, void (*on_quiet)(void *context), void *context);
 

@@ -48,6 +48,14 @@ static int copy_rest(struct hook_order *order, char *const *command, char *const
 	return -ENOMEM;
 }
 
+const char *hook_directory(const struct hook_config *hook, const char *state_directory)
+{
+	if (hook->directory)
+		return hook->directory;
+	/* Another user may not enter the state directory. */
+	return hook->runs_as.other ? "/" : state_directory;
+}
+
 int hook_order_copy(struct hook_order *ret, const struct hook_config *from, const char *state_directory)
 {
 	*ret = (struct hook_order){
@@ -57,9 +65,7 @@ int hook_order_copy(struct hook_order *ret, const struct hook_config *from, cons
 		.allow_on_error = from->allow_on_error,
 		.helper = from->mode == HOOK_MODE_HELPER,
 	};
-	/* Another user may not enter the state directory. */
-	const char *usual = from->runs_as.other ? "/" : state_directory;
-	return copy_rest(ret, from->command, from->environment, from->directory ? from->directory : usual, &from->runs_as);
+	return copy_rest(ret, from->command, from->environment, hook_directory(from, state_directory), &from->runs_as);
 }
 
 int hook_order_again(struct hook_order *ret, const struct hook_order *from)

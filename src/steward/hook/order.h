@@ -17,6 +17,9 @@ struct hook_order {
 	bool helper;         /* the command is a helper that is told of each event */
 };
 
+/* Where it runs. Borrowed of both. */
+const char *hook_directory(const struct hook_config *hook, const char *state_directory);
+
 /* 0 or -ENOMEM, *ret then being empty. */
 int hook_order_copy(struct hook_order *ret, const struct hook_config *from, const char *state_directory);
 int hook_order_again(struct hook_order *ret, const struct hook_order *from); /* of another */
