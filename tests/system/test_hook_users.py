@@ -309,3 +309,30 @@ def test_what_is_not_recorded_dies_with_the_steward(spy, watched, backend):
     wait_for(lambda: warden.log.matching("reloaded: serving 2"), "the reload")
     one(warden)
     warden.note_baseline()
+
+
+def test_one_that_became_root_cannot_be_ended(through, backend):
+    """Who waits for it is refused; its release comes when it has ended by itself."""
+    warden = through(backend(peers.echo).address, hooked=True, start=False)
+    hooks = warden.hooks["hooks"]
+    interpreter = os.path.join(warden.directory, "interpreter")
+    shutil.copy("/usr/bin/python3", interpreter)
+    os.chmod(interpreter, 0o4755)
+    gate = os.path.join(warden.directory, "gate")
+    open(gate, "w").close()
+    program = f"import os, time\nos.setresuid(0, 0, 0)\nwhile os.path.exists({gate!r}): time.sleep(0.02)"
+    echo = warden.settings["services"][0]
+    acquire = {"command": [interpreter, "-ISc", program], "timeout": "1s", "on_error": "allow"}
+    warden.configure({"services": [{**echo, "hooks": {**echo["hooks"], "acquire": acquire}}]})
+    warden.start()
+    warden.expected_log += ["acquire hook"]
+    warden.acquire_unknown = True
+    with connect(warden.address) as client:
+        assert client.read_to_end() == End("reset", 0)
+    (end,) = warden.log.wait_ends()
+    assert end.reason == "hook.timeout"
+    assert warden.log.matching("acquire hook does not end, though it was killed")
+    assert not hooks.runs("release")
+    os.unlink(gate)
+    (run,) = wait_for(hooks.released, "its release")
+    assert run.acquired == "unknown"

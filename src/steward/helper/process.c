@@ -182,7 +182,7 @@ static void on_end(void *context, const struct hook_result *result)
 	process->callbacks->on_end(process->context, result);
 }
 
-static const struct hook_callbacks hook_callbacks = {on_complaint, on_end, on_output};
+static const struct hook_callbacks hook_callbacks = {.on_line = on_complaint, .on_end = on_end, .on_output = on_output};
 
 int helper_process_start(struct helper_process **ret, uv_loop_t *loop, const struct hook_program *program,
 	const struct helper_process_callbacks *callbacks, void *context)

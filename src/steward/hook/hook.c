@@ -48,6 +48,7 @@ struct hook {
 	bool keep_output, output_cut, talks;
 	uint64_t lines; /* that it wrote, told or not */
 	uint64_t lines_since_ms;
+	uint64_t stuck_at_ms; /* 0: it has not been killed; UINT64_MAX: on_stuck was called */
 	int pidfd, in, gate, report;
 	uint32_t timeout_ms;
 	uv_poll_t exit_poll;
@@ -245,11 +246,24 @@ static void hook_finish(struct hook *hook)
 	hook->callbacks->on_end(hook->context, &result);
 }
 
+static void kill_group(struct hook *hook)
+{
+	uint64_t now_ms = uv_now(hook->timer.loop);
+	process_group_signal(&hook->group, SIGKILL);
+	if (!hook->stuck_at_ms)
+		hook->stuck_at_ms = now_ms + HOOK_STUCK_MS;
+	if (now_ms < hook->stuck_at_ms)
+		return;
+	hook->stuck_at_ms = UINT64_MAX;
+	if (!hook->detached && hook->callbacks->on_stuck)
+		hook->callbacks->on_stuck(hook->context);
+}
+
 static void on_group_poll(uv_timer_t *timer)
 {
 	struct hook *hook = timer->data;
 	if (process_group_lives(&hook->group))
-		process_group_signal(&hook->group, SIGKILL);
+		kill_group(hook);
 	else
 		hook_finish(hook);
 }
@@ -272,14 +286,13 @@ static void on_leader_exit(uv_poll_t *handle, int status, int events)
 	/* What it left behind might still take something. The leader is not waited for until they are gone, which keeps the
 	 * number of the group from being used again. */
 	hook->stage = STAGE_CLEARING;
-	process_group_signal(&hook->group, SIGKILL);
+	kill_group(hook);
 	uv_timer_start(&hook->timer, on_group_poll, 0, HOOK_GROUP_POLL_MS);
 }
 
 static void on_grace_over(uv_timer_t *timer)
 {
-	struct hook *hook = timer->data;
-	process_group_signal(&hook->group, SIGKILL);
+	kill_group(timer->data);
 }
 
 void hook_stop(struct hook *hook)

@@ -24,6 +24,7 @@ enum {
 	HOOK_OUTPUT_MAX = 64 * 1024, /* of stdout that is kept, bytes */
 	HOOK_LINES_MAX = 1000,       /* told of one run (of one that talks: a minute); a hook gone mad must not fill the log */
 	HOOK_TERM_GRACE_MS = 5000,   /* from SIGTERM to SIGKILL */
+	HOOK_STUCK_MS = 1000,        /* from SIGKILL to on_stuck */
 	HOOK_GROUP_POLL_MS = 20,     /* how often a group that is being ended is looked at */
 };
 
@@ -60,6 +61,8 @@ struct hook_callbacks {
 	void (*on_end)(void *context, const struct hook_result *result); /* once; hook_close may be called in it */
 	/* Of one that talks: its stdout. length 0: it closed that. */
 	void (*on_output)(void *context, const char *bytes, size_t length);
+	/* Its group was killed and does not end: it became root, or waits for a disk. Once, on_end is still to come; or NULL. */
+	void (*on_stuck)(void *context);
 };
 
 struct hook;

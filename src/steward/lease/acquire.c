@@ -200,7 +200,8 @@ static void on_acquire_end(void *context, const struct hook_result *result)
 	lease_release(lease);
 }
 
-static const struct hook_callbacks acquire_callbacks = {.on_line = lease_on_hook_line, .on_end = on_acquire_end};
+static const struct hook_callbacks acquire_callbacks = {
+	.on_line = lease_on_hook_line, .on_end = on_acquire_end, .on_stuck = lease_on_hook_stuck};
 
 static void open_row(struct lease *lease, enum lease_event event, uint32_t patience_ms)
 {

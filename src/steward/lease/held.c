@@ -132,7 +132,8 @@ static void on_write_late(uv_timer_t *timer)
 
 void lease_held_turn(struct lease *lease)
 {
-	static const struct hook_callbacks callbacks = {.on_line = lease_on_hook_line, .on_end = on_held_end};
+	static const struct hook_callbacks callbacks = {
+		.on_line = lease_on_hook_line, .on_end = on_held_end, .on_stuck = lease_on_hook_stuck};
 	if (lease->phase != PHASE_HELD) {
 		hook_line_leave(&lease->turn);
 		lease->held.stage = HELD_QUIET;

@@ -124,6 +124,7 @@ void lease_open_hook(struct lease *lease);
 void lease_close_hook(struct lease *lease);
 void lease_drop_hook(struct lease *lease); /* also its place in the line */
 void lease_on_hook_line(void *context, const char *line);
+void lease_on_hook_stuck(void *context);
 
 /* How it ended, otherwise than well, for people. */
 void lease_describe(char *text, size_t size, const struct lease *lease, enum hook_event event, const struct hook_result *result);

@@ -80,7 +80,8 @@ static void on_release_end(void *context, const struct hook_result *result)
 	back_off(lease);
 }
 
-static const struct hook_callbacks release_callbacks = {.on_line = lease_on_hook_line, .on_end = on_release_end};
+static const struct hook_callbacks release_callbacks = {
+	.on_line = lease_on_hook_line, .on_end = on_release_end, .on_stuck = lease_on_hook_stuck};
 
 void lease_release_turn(struct lease *lease)
 {

@@ -75,13 +75,28 @@ void lease_describe(char *text, size_t size, const struct lease *lease, enum hoo
 	hook_result_describe(text, size, result, order_of(lease, event));
 }
 
+static enum hook_event event_now(const struct lease *lease)
+{
+	if (lease->phase == PHASE_ACQUIRING)
+		return HOOK_ACQUIRE;
+	return lease->held.stage != HELD_QUIET ? lease->held.event : HOOK_RELEASE;
+}
+
 void lease_on_hook_line(void *context, const char *line)
 {
 	struct lease *lease = context;
-	enum hook_event event = lease->phase == PHASE_ACQUIRING   ? HOOK_ACQUIRE
-				: lease->held.stage != HELD_QUIET ? lease->held.event
-								  : HOOK_RELEASE;
-	LEASE_LOG(lease, LOG_INFO, "%s hook: %s", hook_event_word(event), line);
+	LEASE_LOG(lease, LOG_INFO, "%s hook: %s", hook_event_word(event_now(lease)), line);
+}
+
+/* Whoever waits for its answer does so no longer; the lease has to. */
+void lease_on_hook_stuck(void *context)
+{
+	struct lease *lease = context;
+	LEASE_LOG(lease, LOG_ERR,
+		"%s hook does not end, though it was killed (process group %d); nothing else runs for it until then",
+		hook_event_word(event_now(lease)), (int)hook_group(lease->hook)->pid);
+	if (lease->phase == PHASE_ACQUIRING)
+		lease_refuse(lease, WHO_HOOK, HOW_TIMEOUT, 0);
 }
 
 void lease_close_hook(struct lease *lease)
