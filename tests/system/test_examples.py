@@ -60,6 +60,23 @@ def test_seats(example, backend):
     assert not taken()
 
 
+def test_seats_that_cannot_be_seen_are_neither_taken_nor_given_back(example, backend):
+    warden = example("seat", backend(peers.echo), {"COUNT=4": "COUNT=2"})
+    warden.expected_log += ["hook exited with 69"]
+    seats = os.path.join(warden.state, "seats")
+    with peers.connect(warden.address) as client:
+        client.send(100).read(100)
+        os.chmod(seats, 0)
+        with peers.connect(warden.address) as other:
+            assert other.read_to_end().kind == "reset"
+    assert sorted(end.reason for end in warden.log.wait_ends(2)) == ["client.closed", "hook.failed"]
+    wait_for(lambda: warden.log.matching("release hook exited with 69"), "a release that says that it failed")
+    os.chmod(seats, 0o755)
+    assert len(os.listdir(seats)) == 1
+    released(warden)
+    assert not os.listdir(seats)
+
+
 FIREWALL = """
 table inet tcpwarden {
 	chain holes { }
