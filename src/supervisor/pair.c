@@ -225,8 +225,9 @@ void pair_check(struct pair *pair, uint64_t now_ns, uint64_t grace_ns)
 	if (!relay || relay->killed || !header_of(pair))
 		return;
 	seen_ns = atomic_load_explicit(&header_of(pair)->beat_ns, memory_order_relaxed);
-	if (seen_ns > now_ns)
-		seen_ns = relay->since_ns; /* it lies, or is broken: what it says of the future counts for nothing */
+	/* It may have beaten since now_ns was read. What it says of the future counts for nothing: it lies, or is broken. */
+	if (seen_ns > now_ns && seen_ns > clock_mono_ns())
+		seen_ns = relay->since_ns;
 	if (seen_ns < relay->since_ns)
 		seen_ns = relay->since_ns;
 	if (seen_ns < grace_ns)

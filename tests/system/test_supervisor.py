@@ -325,6 +325,14 @@ def test_hung_relay_is_killed_and_its_holder_replaces_it(tree):
     assert "PAIR_LOST" not in t.log()
 
 
+def test_heartbeat_of_this_very_moment(tree):
+    """One that came after the supervisor had looked at its clock is no word of the future."""
+    t = tree(hang_after_ms=500, environment={"FAKE_RELAY_BEATS_ALWAYS": "1"}).start()
+    t.expect(r"relay 0: start \d+ starts=1")
+    time.sleep(3)  # six times hang_after, and some thirty looks
+    assert "hang_after" not in t.log()
+
+
 def test_stopped_tree_is_not_a_hung_one(tree):
     t = tree(hang_after_ms=1000).start()
     t.expect(r"relay 0: start")
