@@ -214,7 +214,7 @@ int leases_new(struct leases **ret, uv_loop_t *loop, const char *state_directory
 	leftover_groups_init(&leases->leftover, loop);
 	leases->answer_timer.data = leases->leftover.timer.data = leases;
 	leases->handles = 3;
-	if (helpers_init(&leases->helpers, loop, state_directory, wake, leases)) {
+	if (helpers_init(&leases->helpers, loop, leases->state_directory, wake, leases)) {
 		log_line(LOG_CRIT, "out of memory");
 		abort();
 	}
