@@ -1,8 +1,9 @@
 /* Another version takes the place of this one, and no session notices.
  *
- *   NONE ── SIGUSR2, UPGRADE ──► ASKING ── all can ──► CROSSING ══ exec ══► STEWARD ── it is READY ──► PAIRS ── all handed over
- * ──► NONE │ one cannot: NONE                          │                         │ ▼                                           ▼
- * one does not come up    ▼ one does not come up CROSSING ══ exec of the former supervisor ══► the same way
+ *   NONE ── SIGUSR2, UPGRADE ──► ASKING ── all can ──► CROSSING ══ exec ══► STEWARD ── it is READY ──► PAIRS ── all handed over ──► NONE
+ *                                  │ one cannot             │                   │ it does not come up     │ one does not come up
+ *                                  ▼                        │ exec fails        ▼                         ▼
+ *                                 NONE                    NONE       CROSSING, to the former supervisor, and the same way back
  *
  * Asked is each new program whether it can read what the old one leaves, and the new steward what it makes of the accepted
  * config. Over the exec goes what passage.h lists. Who arrives starts the steward again from its own program, as after its death,
