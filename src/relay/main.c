@@ -9,8 +9,9 @@
 
 int main(int argc, char **argv)
 {
-	static const struct version versions[] = {{"hand-over", HAND_OVER_VERSION}, {"message", MESSAGE_VERSION},
-		{"ledger", LEDGER_VERSION}, {"census", CENSUS_VERSION}, {"plan", PLAN_VERSION}, {NULL, 0}};
+	static const struct version versions[] = {VERSION_ONLY("hand-over", HAND_OVER_VERSION),
+		VERSION_ONLY("message", MESSAGE_VERSION), VERSION_ONLY("ledger", LEDGER_VERSION),
+		VERSION_ONLY("census", CENSUS_VERSION), VERSION_ONLY("plan", PLAN_VERSION), VERSIONS_END};
 	int status = versions_main(versions, argc, argv);
 	bool heir = argc > 1 && strcmp(argv[1], "--take-over") == 0;
 

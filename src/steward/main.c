@@ -22,8 +22,10 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
-	static const struct version versions[] = {{"message", MESSAGE_VERSION}, {"ledger", LEDGER_VERSION}, {"census", CENSUS_VERSION},
-		{"plan", PLAN_VERSION}, {"database", DATABASE_SCHEMA}, {NULL, 0}};
+	static const struct version versions[] = {VERSION_ONLY("message", MESSAGE_VERSION),
+		VERSION_ONLY("ledger", LEDGER_VERSION), VERSION_ONLY("census", CENSUS_VERSION),
+		VERSION_ONLY("plan", PLAN_VERSION), {"database", DATABASE_SCHEMA, DATABASE_OLDEST, DATABASE_SCHEMA},
+		VERSIONS_END};
 	bool resume = argc == 4 && strcmp(argv[3], "--resume") == 0;
 	int status = versions_main(versions, argc, argv);
 

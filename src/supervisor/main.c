@@ -18,8 +18,9 @@
 
 static struct tree tree;
 
-static const struct version versions[] = {{"passage", PASSAGE_VERSION}, {"estate", ESTATE_VERSION}, {"message", MESSAGE_VERSION},
-	{"ledger", LEDGER_VERSION}, {"census", CENSUS_VERSION}, {NULL, 0}};
+static const struct version versions[] = {VERSION_ONLY("passage", PASSAGE_VERSION), VERSION_ONLY("estate", ESTATE_VERSION),
+	VERSION_ONLY("message", MESSAGE_VERSION), VERSION_ONLY("ledger", LEDGER_VERSION), VERSION_ONLY("census", CENSUS_VERSION),
+	VERSIONS_END};
 
 static int ask_steward(const struct options *options)
 {

@@ -11,7 +11,8 @@
 struct sqlite3;
 struct sqlite3_stmt;
 
-enum { DATABASE_SCHEMA = 2, DATABASE_TEXT = 192 };
+/* An older one is brought up to ours when it is opened. */
+enum { DATABASE_SCHEMA = 2, DATABASE_OLDEST = 1, DATABASE_TEXT = 192 };
 
 struct database {
 	char path[PATH_MAX];

@@ -61,8 +61,9 @@ int __wrap_relay_run(const struct relay_birth *birth, char *title)
 
 int main(int argc, char **argv)
 {
-	static const struct version versions[] = {{"hand-over", HAND_OVER_VERSION}, {"message", MESSAGE_VERSION},
-		{"ledger", LEDGER_VERSION}, {"census", CENSUS_VERSION}, {"plan", PLAN_VERSION}, {NULL, 0}};
+	static const struct version versions[] = {VERSION_ONLY("hand-over", HAND_OVER_VERSION),
+		VERSION_ONLY("message", MESSAGE_VERSION), VERSION_ONLY("ledger", LEDGER_VERSION),
+		VERSION_ONLY("census", CENSUS_VERSION), VERSION_ONLY("plan", PLAN_VERSION), VERSIONS_END};
 	struct inheritance inheritance;
 	int status;
 	static char path[PATH_MAX];
