@@ -45,19 +45,16 @@ static int exec_program(int fd, char *const *argv, char *const *environment)
 	return -errno;
 }
 
-static int add_programs(struct passage *p, enum passage_side side, const struct program_set *set)
+/* They are among those of the estate, if it was not full. */
+static int note_programs(struct passage *p, enum passage_side side, const struct program_set *set)
 {
-	int r = 0;
-
 	p->number[side] = set->number;
-	for (enum program_kind kind = 0; kind < PROGRAMS && r == 0; kind++) {
-		char name[ESTATE_NAME_SIZE];
-
-		passage_program_name(side, kind, name);
-		r = passage_add(p, name, set->of[kind].fd);
+	for (enum program_kind kind = 0; kind < PROGRAMS; kind++) {
+		if (passage_find_program(p, side, kind) != set->of[kind].fd)
+			return -ENOSPC;
 		memcpy(p->path[kind], set->of[kind].path, PATH_MAX);
 	}
-	return r;
+	return 0;
 }
 
 static int fill(struct passage *p, const struct tree *tree)
@@ -66,12 +63,7 @@ static int fill(struct passage *p, const struct tree *tree)
 	int r = 0;
 
 	p->back = upgrade->back;
-	p->upgrade = upgrade->state.number;
 	p->allowed_ms = tree->settings.upgrade_timeout_ms;
-	memcpy(p->error, upgrade->state.text, sizeof p->error);
-	p->steward_program = tree->steward.program;
-	for (uint32_t i = 0; i < tree->pair_count; i++)
-		p->pair_programs[i] = tree->pairs[i].program;
 	for (uint32_t i = 0; i < tree->estate.count && r == 0; i++) {
 		char name[ESTATE_NAME_SIZE];
 
@@ -82,9 +74,9 @@ static int fill(struct passage *p, const struct tree *tree)
 		r = passage_add(p, tree->inherited.sockets[i].name.text, tree->inherited.sockets[i].fd);
 	/* Whichever way we go, we are the one side of it, and who is to be is the other. */
 	if (r == 0)
-		r = add_programs(p, upgrade->back ? PASSAGE_NEW : PASSAGE_FORMER, &tree->programs);
+		r = note_programs(p, upgrade->back ? PASSAGE_NEW : PASSAGE_FORMER, &tree->programs);
 	if (r == 0)
-		r = add_programs(p, upgrade->back ? PASSAGE_FORMER : PASSAGE_NEW, &upgrade->other);
+		r = note_programs(p, upgrade->back ? PASSAGE_FORMER : PASSAGE_NEW, &upgrade->other);
 	return r;
 }
 
@@ -169,10 +161,7 @@ static void take_programs(struct program_set *set, const struct passage *p, enum
 {
 	set->number = p->number[side];
 	for (enum program_kind kind = 0; kind < PROGRAMS; kind++) {
-		char name[ESTATE_NAME_SIZE];
-
-		passage_program_name(side, kind, name);
-		set->of[kind].fd = passage_find(p, name);
+		set->of[kind].fd = passage_find_program(p, side, kind);
 		memcpy(set->of[kind].path, p->path[kind], sizeof set->of[kind].path);
 	}
 }
@@ -185,8 +174,7 @@ static void take_descriptors(struct tree *tree, const struct passage *p)
 
 		if (estate_is_name(item->name)) {
 			estate_find(&tree->estate, item->name, item->fd);
-		} else if (strncmp(item->name, "new/", 4) != 0 && strncmp(item->name, "former/", 7) != 0 &&
-			   inherited->count < INHERITED_MAX) {
+		} else if (inherited->count < INHERITED_MAX) {
 			inherited->sockets[inherited->count].fd = item->fd;
 			memcpy(inherited->sockets[inherited->count++].name.text, item->name, sizeof item->name);
 		}
@@ -210,7 +198,6 @@ int crossing_arrive(struct tree *tree)
 	upgrade->found = p;
 	upgrade->found_fd = fd;
 	upgrade->back = p->back;
-	upgrade->state.number = p->upgrade;
 	memcpy(upgrade->state.text, p->error, sizeof upgrade->state.text);
 	take_programs(&tree->programs, p, p->back ? PASSAGE_FORMER : PASSAGE_NEW);
 	take_programs(&upgrade->other, p, p->back ? PASSAGE_NEW : PASSAGE_FORMER);

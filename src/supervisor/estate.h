@@ -28,7 +28,8 @@
 	E(STEWARD_END, "steward-end", "of the channel between steward and relay; the same")                                      \
 	E(RELAY_END, "relay-end", "the other end; the same")                                                                     \
 	E(HOLDER, "holder", "pidfd; its pid")                                                                                    \
-	E(RELAY, "relay", "pidfd; its pid")
+	E(RELAY, "relay", "pidfd; its pid")                                                                                      \
+	E(PROGRAM, "program", "one of a set, O_PATH (which: enum program_kind, in the pair's place); the set's number")
 
 enum estate_kind {
 #define E(NAME, word, is) ESTATE_##NAME,
@@ -45,9 +46,9 @@ struct estate_name {
 
 enum {
 	ESTATE_MAGIC = 0x74776573,
-	ESTATE_VERSION = 1, /* of the names, the numbers, and what either means */
+	ESTATE_VERSION = 2, /* of the names, the numbers, and what either means */
 	ESTATE_NAME_SIZE = 64,
-	ESTATE_ITEMS_MAX = 1024 /* 8 and 6 for each pair: 392 for 64 of them, and again as much while pairs are replaced */
+	ESTATE_ITEMS_MAX = 1024 /* 11 and 6 for each pair: 395 for 64 of them, and again as much while pairs are replaced */
 };
 
 /* Each is stored whole, and before what it tells of may happen: before a role runs, it stands here that it does. */
@@ -59,12 +60,16 @@ struct estate_numbers {
 	_Atomic uint32_t was_ready, stop_wanted, reload_wanted;
 	_Atomic uint64_t stop_deadline_ms;
 	_Atomic uint32_t steward_starts;
-	_Atomic uint32_t steward_lives; /* which of them may live, 0: none */
-	_Atomic uint32_t steward_ready; /* 1: and it serves */
+	_Atomic uint32_t steward_lives;           /* which of them may live, 0: none */
+	_Atomic uint32_t steward_ready;           /* 1: and it serves */
+	_Atomic uint32_t steward_program, served; /* numbers of sets: that it is of; that all served with before an upgrade */
+	_Atomic uint32_t upgrade_back;
+	struct message_upgrade upgrade;
 	struct {
 		_Atomic uint32_t incarnation;
 		_Atomic uint32_t started; /* 1: a holder may run on it */
 		_Atomic uint32_t told;    /* incarnation that the steward knows */
+		_Atomic uint32_t program; /* number of the set that its holder is of */
 	} pairs[CENSUS_RELAYS];
 	_Atomic uint32_t settings_at; /* which of the two is whole: it is changed by writing the other */
 	struct message_settings settings[2];

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "supervisor/member.h"
+#include "supervisor/succession.h"
 #include "supervisor/tree.h"
 #include "supervisor/watch.h"
 #include "wire/say.h"
@@ -29,13 +30,14 @@ static int start_heir(struct pair *pair, const struct program_set *to, const str
 	char name[32];
 	const char *argv[] = {name, "--take-over", NULL};
 	struct tree *tree = pair->tree;
+	int former_fd = former->of[PROGRAM_RELAY].fd;
 
 	snprintf(name, sizeof name, "tcpwarden: holder %" PRIu32, pair->index);
 	return member_spawn(pair, &(struct spawn){
 					  .path = to->of[PROGRAM_RELAY].path,
 					  .program_fd = to->of[PROGRAM_RELAY].fd,
 					  .argv = argv,
-					  .fds = {channel, former->of[PROGRAM_RELAY].fd},
+					  .fds = {channel, former_fd >= 0 ? former_fd : to->of[PROGRAM_RELAY].fd},
 					  .fd_count = 2,
 					  .nofile = UINT64_MAX,
 					  .role = ROLE_HOLDER,
@@ -70,24 +72,32 @@ int hand_over_start(struct pair *pair, const struct program_set *to, const struc
 		return r;
 	}
 	h->under_way = true;
+	h->late = false;
 	h->to = to->number;
 	h->number = ask.number;
 	h->deadline_ns = clock_mono_ns() + allowed_ms * UINT64_C(1000000);
 	return 0;
 }
 
-static void finish(struct pair *pair, bool done)
+void hand_over_take_up(struct pair *pair)
+{
+	pair->hand_over.number = atomic_load(&pair->ledger.header->handed_over) + 1;
+	pair->hand_over.to = pair->program;
+}
+
+static void finish(struct pair *pair, enum hand_over_end end)
 {
 	struct hand_over *h = &pair->hand_over;
 
 	h->under_way = false;
-	if (done) {
+	if (end == HANDED_OVER) {
 		pair->program = h->to;
+		succession_note(pair->tree);
 		members_end_leaving(pair);
 	} else {
 		members_leave(pair, false);
 	}
-	tree_on_handed_over(pair, done);
+	tree_on_handed_over(pair, end);
 }
 
 void hand_over_check(struct pair *pair, uint64_t now_ns)
@@ -101,7 +111,7 @@ void hand_over_check(struct pair *pair, uint64_t now_ns)
 		return;
 	if (!header) { /* all died: the pair begins anew */
 		h->number = 0;
-		finish(pair, false);
+		finish(pair, HAND_OVER_CAME_TO_NOTHING);
 		return;
 	}
 	heir = member_find(pair, h->heir);
@@ -116,17 +126,18 @@ void hand_over_check(struct pair *pair, uint64_t now_ns)
 		say(LOG_ERR, "relay %" PRIu32 ": no relay of %s comes up; its sessions are back with the program before it",
 			pair->index, pair->tree->programs.of[PROGRAM_RELAY].path);
 		members_end_leaving(pair);
-		finish(pair, false);
+		finish(pair, HAND_OVER_FAILED);
 	} else if (taken && atomic_load(&header->ready)) {
 		say(LOG_NOTICE, "relay %" PRIu32 " is handed over", pair->index);
-		finish(pair, true);
+		finish(pair, HANDED_OVER);
 	} else if (!taken && !heir) {
 		say(LOG_ERR, "relay %" PRIu32 " was not handed over: the holder of %s has ended; the relay before it goes on",
 			pair->index, pair->tree->programs.of[PROGRAM_RELAY].path);
-		finish(pair, false);
+		finish(pair, h->late ? HAND_OVER_FAILED : HAND_OVER_CAME_TO_NOTHING);
 	} else if (!taken && now_ns > h->deadline_ns && !heir->killed) {
 		say(LOG_ERR, "relay %" PRIu32 " is not handed over within %.3g s: the holder of %s is ended", pair->index,
 			pair->tree->settings.upgrade_timeout_ms / 1e3, pair->tree->programs.of[PROGRAM_RELAY].path);
+		h->late = true;
 		member_kill(heir);
 	}
 }

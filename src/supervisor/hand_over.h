@@ -11,16 +11,26 @@
 
 struct pair;
 
+enum hand_over_end {
+	HANDED_OVER,
+	HAND_OVER_CAME_TO_NOTHING, /* the heir has died, or all have, and the pair begins anew */
+	HAND_OVER_FAILED,          /* the heir cannot do it */
+};
+
 struct hand_over {
 	bool under_way;
 	pid_t heir;
 	uint32_t to;          /* number of the set that its program is of */
 	uint32_t number;      /* in the ledger; 0: there was none yet */
 	uint64_t deadline_ns; /* until then the heir's relay has taken over */
+	bool late;            /* it has not */
 };
 
 /* 0: under way; or -errno. */
 int hand_over_start(struct pair *pair, const struct program_set *to, const struct program_set *former);
+
+/* As a predecessor left it: the heir of one more may be under way, and nobody here knows of it. */
+void hand_over_take_up(struct pair *pair);
 
 /* Something may have changed: a process ended or introduced itself, or time went by. */
 void hand_over_check(struct pair *pair, uint64_t now_ns);

@@ -21,6 +21,7 @@ src_supervisor_libsupervisor_a_SOURCES = \
 	src/supervisor/proc.c src/supervisor/proc.h \
 	src/supervisor/process.c src/supervisor/process.h \
 	src/supervisor/program.c src/supervisor/program.h \
+	src/supervisor/resume.c src/supervisor/resume.h \
 	src/supervisor/settings.c src/supervisor/settings.h \
 	src/supervisor/steward.c src/supervisor/steward.h src/supervisor/steward_say.c \
 	src/supervisor/stop.c \

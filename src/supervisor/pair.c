@@ -120,6 +120,7 @@ static void on_channel(void *owner, int events)
 static int start_holder(struct pair *pair)
 {
 	struct tree *tree = pair->tree;
+	const struct program_set *programs = upgrade_programs(tree);
 	char name[32];
 	const char *argv[] = {name, NULL};
 	int channel[2], r;
@@ -134,10 +135,11 @@ static int start_holder(struct pair *pair)
 	}
 	estate_leave(&tree->estate, incarnation_name(pair, ESTATE_CHANNEL), channel[0]);
 	pair->started = true;
+	pair->program = programs->number;
 	snprintf(name, sizeof name, "tcpwarden: holder %" PRIu32, pair->index);
 	r = member_spawn(pair, &(struct spawn){
-				       .path = tree->programs.of[PROGRAM_RELAY].path,
-				       .program_fd = tree->programs.of[PROGRAM_RELAY].fd,
+				       .path = programs->of[PROGRAM_RELAY].path,
+				       .program_fd = programs->of[PROGRAM_RELAY].fd,
 				       .argv = argv,
 				       .fds = {channel[1], tree->self_fd, tree->lock_fd, pair->ledger_fd,
 					       pair->steward_channel[1], tree->census_fd},
@@ -154,7 +156,6 @@ static int start_holder(struct pair *pair)
 		watch_close(pair->channel);
 		pair->channel = NULL;
 	}
-	pair->program = tree->programs.number;
 	return r;
 }
 
@@ -298,12 +299,11 @@ int pair_take_up(struct pair *pair)
 
 	if (r < 0 || !pair->started)
 		return r;
-	pair->program =
-		pair->tree->upgrade.found ? pair->tree->upgrade.found->pair_programs[pair->index] : pair->tree->programs.number;
+	pair->program = pair->tree->estate.numbers->pairs[pair->index].program;
 	pair->channel = watch_new(&pair->tree->loop, channel, UV_READABLE, on_channel, pair);
 	if (!pair->channel)
 		return -errno;
-	pair->hand_over.number = atomic_load(&header_of(pair)->handed_over);
+	hand_over_take_up(pair);
 	member_take_up(pair);
 	if (!pair->members)
 		pair->unknown_since_ns = clock_mono_ns();

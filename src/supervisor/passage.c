@@ -86,17 +86,21 @@ int passage_add(struct passage *passage, const char *name, int fd)
 	return 0;
 }
 
-void passage_program_name(enum passage_side side, enum program_kind kind, char ret[ESTATE_NAME_SIZE])
-{
-	snprintf(ret, ESTATE_NAME_SIZE, "%s/%s", side == PASSAGE_NEW ? "new" : "former", program_words[kind]);
-}
-
 int passage_find(const struct passage *passage, const char *name)
 {
 	for (uint32_t i = 0; i < passage->count; i++)
 		if (strcmp(passage->items[i].name, name) == 0)
 			return passage->items[i].fd;
 	return -1;
+}
+
+int passage_find_program(const struct passage *passage, enum passage_side side, enum program_kind kind)
+{
+	struct estate_name name = program_name(kind, passage->number[side]);
+	char text[ESTATE_NAME_SIZE];
+
+	estate_format_name(&name, text);
+	return passage_find(passage, text);
 }
 
 void passage_keep(const struct passage *passage, int fd, bool over_exec)

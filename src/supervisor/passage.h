@@ -1,5 +1,5 @@
 /* The passage: what goes with a supervisor over the exec of another version of it, in place: a memfd that lists the descriptors
- * that stay open, by name (those of the estate, the sockets of systemd, and the programs of both versions), and a few plain
+ * that stay open, by name (those of the estate, with the programs of both versions, and the sockets of systemd), and a few plain
  * numbers. Whoever arrives finds its number in the environment.
  *
  * Made and filled before the exec, mapped by who arrives, and given on to the former one should that not get far: until it is
@@ -19,8 +19,8 @@
 
 enum {
 	PASSAGE_MAGIC = 0x74777061,
-	PASSAGE_VERSION = 1,
-	PASSAGE_ITEMS_MAX = ESTATE_ITEMS_MAX + INHERITED_MAX + 2 * PROGRAMS,
+	PASSAGE_VERSION = 2,
+	PASSAGE_ITEMS_MAX = ESTATE_ITEMS_MAX + INHERITED_MAX,
 };
 
 enum passage_side { PASSAGE_FORMER, PASSAGE_NEW, PASSAGE_SIDES };
@@ -33,12 +33,9 @@ struct passage_item {
 struct passage {
 	uint32_t magic, version;
 	uint64_t size;
-	uint32_t back;                  /* 1: the new version gave way, and `error` says why */
+	uint32_t back;                  /* 1: the new version gives way. `error`: why, if it came to nothing before it was up */
 	uint32_t allowed_ms;            /* to be up */
-	uint32_t upgrade;               /* which upgrade of this tree it is */
 	uint32_t number[PASSAGE_SIDES]; /* of the sets of programs */
-	uint32_t steward_program;       /* number of the set that the living steward is of */
-	uint32_t pair_programs[CENSUS_RELAYS];
 	char path[PROGRAMS][PATH_MAX];
 	char error[MESSAGE_TEXT_SIZE];
 	uint32_t count;
@@ -55,10 +52,8 @@ void passage_close(struct passage *passage);
 /* The descriptor stays the caller's. 0 or -ENOSPC. */
 int passage_add(struct passage *passage, const char *name, int fd);
 
-/* "new/steward" */
-void passage_program_name(enum passage_side side, enum program_kind kind, char ret[ESTATE_NAME_SIZE]);
-
 int passage_find(const struct passage *passage, const char *name); /* -1: not listed */
+int passage_find_program(const struct passage *passage, enum passage_side side, enum program_kind kind);
 
 /* Whether what it lists, and it itself at `fd`, stays open over an exec. Safe in a signal handler. */
 void passage_keep(const struct passage *passage, int fd, bool over_exec);

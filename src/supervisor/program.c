@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -14,7 +15,7 @@ const char *const program_words[PROGRAMS] = {
 
 void program_set_init(struct program_set *set)
 {
-	set->number = 1;
+	set->number = 0;
 	for (enum program_kind kind = 0; kind < PROGRAMS; kind++) {
 		set->of[kind].fd = -1;
 		set->of[kind].path[0] = '\0';
@@ -40,6 +41,7 @@ static void find_self(char path[PATH_MAX], const char *self)
 
 int program_set_find(struct program_set *set, const char *self, char error[512])
 {
+	set->number = 1;
 	for (enum program_kind kind = 0; kind < PROGRAMS; kind++) {
 		char path[PATH_MAX];
 		int r = 0;
@@ -50,13 +52,23 @@ int program_set_find(struct program_set *set, const char *self, char error[512])
 			r = programs_find(path, program_words[kind], error);
 		if (r)
 			return r;
-		r = program_open(&set->of[kind], path);
+		r = program_open(&set->of[kind], kind == PROGRAM_SUPERVISOR ? "/proc/self/exe" : path);
+		snprintf(set->of[kind].path, PATH_MAX, "%s", path);
 		if (r < 0) {
 			snprintf(error, 512, "%.400s: %s", path, strerror(-r));
 			return EX_OSFILE;
 		}
 	}
 	return 0;
+}
+
+static void close_all(struct program_set *set)
+{
+	for (enum program_kind kind = 0; kind < PROGRAMS; kind++) {
+		if (set->of[kind].fd >= 0)
+			close(set->of[kind].fd);
+		set->of[kind].fd = -1;
+	}
 }
 
 int program_set_open_anew(struct program_set *ret, const struct program_set *set, const char **ret_failed)
@@ -67,7 +79,7 @@ int program_set_open_anew(struct program_set *ret, const struct program_set *set
 
 		if (r < 0) {
 			*ret_failed = set->of[kind].path;
-			program_set_close(ret);
+			close_all(ret);
 			return r;
 		}
 	}
@@ -75,11 +87,46 @@ int program_set_open_anew(struct program_set *ret, const struct program_set *set
 	return 0;
 }
 
-void program_set_close(struct program_set *set)
+bool program_set_is(const struct program_set *set, const struct program_set *other)
 {
 	for (enum program_kind kind = 0; kind < PROGRAMS; kind++) {
-		if (set->of[kind].fd >= 0)
-			close(set->of[kind].fd);
-		set->of[kind].fd = -1;
+		struct stat a, b;
+
+		if (fstat(set->of[kind].fd, &a) < 0 || fstat(other->of[kind].fd, &b) < 0 || a.st_dev != b.st_dev ||
+			a.st_ino != b.st_ino)
+			return false;
 	}
+	return true;
+}
+
+struct estate_name program_name(enum program_kind kind, uint32_t number)
+{
+	return (struct estate_name){ESTATE_PROGRAM, kind, number};
+}
+
+void program_set_leave(const struct program_set *set, struct estate *estate)
+{
+	for (enum program_kind kind = 0; kind < PROGRAMS; kind++)
+		estate_leave(estate, program_name(kind, set->number), set->of[kind].fd);
+}
+
+int program_set_take(struct program_set *ret, struct estate *estate, uint32_t number, const struct program_set *paths)
+{
+	struct program_set set = *paths;
+
+	set.number = number;
+	for (enum program_kind kind = 0; kind < PROGRAMS; kind++)
+		if (!estate_has(estate, program_name(kind, number)))
+			return -ENOENT;
+	for (enum program_kind kind = 0; kind < PROGRAMS; kind++)
+		set.of[kind].fd = estate_take(estate, program_name(kind, number));
+	*ret = set;
+	return 0;
+}
+
+void program_set_close(struct program_set *set, struct estate *estate)
+{
+	for (enum program_kind kind = 0; kind < PROGRAMS; kind++)
+		estate_withdraw(estate, program_name(kind, set->number));
+	close_all(set);
 }

@@ -213,6 +213,7 @@ static void on_steward_exit(void *owner, struct process *process, int status)
 void steward_start(struct steward *steward)
 {
 	struct tree *tree = steward->tree;
+	const struct program_set *programs = upgrade_programs(tree);
 	const char *argv[] = {"tcpwarden: steward", "--role", tree->config_path, tree->accepted ? "--resume" : NULL, NULL};
 	int channel[2] = {-1, -1}, r;
 
@@ -233,8 +234,8 @@ void steward_start(struct steward *steward)
 	}
 	steward->process = process_spawn(&tree->loop,
 		&(struct spawn){
-			.path = tree->programs.of[PROGRAM_STEWARD].path,
-			.program_fd = tree->programs.of[PROGRAM_STEWARD].fd,
+			.path = programs->of[PROGRAM_STEWARD].path,
+			.program_fd = programs->of[PROGRAM_STEWARD].fd,
 			.argv = argv,
 			.fds = {channel[1], tree->self_fd, -1, steward->heart.fd},
 			.fd_count = 4,
@@ -249,6 +250,7 @@ void steward_start(struct steward *steward)
 	}
 	close(channel[1]);
 	steward->starts++;
+	steward->program = programs->number;
 	estate_leave(&tree->estate, name_of(steward, ESTATE_STEWARD), process_fd(steward->process));
 	estate_leave(&tree->estate, name_of(steward, ESTATE_STEWARD_CHANNEL), channel[0]);
 	estate_leave(&tree->estate, name_of(steward, ESTATE_STEWARD_PULSE), steward->heart.fd);
@@ -256,7 +258,6 @@ void steward_start(struct steward *steward)
 	steward->state = STEWARD_STARTING;
 	steward->since_ns = clock_mono_ns();
 	steward->killed = steward->replaced = false;
-	steward->program = tree->programs.number;
 	steward_say(steward);
 	return;
 fail:
@@ -286,7 +287,7 @@ int steward_take_up(struct steward *steward)
 	long pid;
 
 	steward->starts = estate->numbers->steward_starts;
-	steward->program = tree->upgrade.found ? tree->upgrade.found->steward_program : tree->programs.number;
+	steward->program = estate->numbers->steward_program;
 	if (!estate->numbers->steward_lives)
 		return 0;
 	if (estate->numbers->steward_lives != steward->starts)

@@ -2,6 +2,7 @@
 
 #include "supervisor/lock.h"
 #include "supervisor/member.h"
+#include "supervisor/resume.h"
 #include "supervisor/settings.h"
 #include "supervisor/tree.h"
 #include "wire/census.h"
@@ -44,11 +45,17 @@ void succession_note(struct tree *tree)
 	n->stop_wanted = tree->stop_wanted;
 	n->steward_starts = tree->steward.starts;
 	n->steward_ready = tree->steward.state == STEWARD_READY;
+	n->steward_program = tree->steward.program;
+	n->served = tree->upgrade.served;
+	n->upgrade_back = tree->upgrade.back;
+	if (memcmp(&n->upgrade, &tree->upgrade.state, sizeof n->upgrade) != 0)
+		n->upgrade = tree->upgrade.state;
 	n->steward_lives = tree->steward.process && !process_waits(tree->steward.process) ? tree->steward.starts : 0;
 	for (uint32_t i = 0; i < tree->pair_count; i++) {
 		n->pairs[i].incarnation = tree->pairs[i].incarnation;
 		n->pairs[i].started = is_in_use(&tree->pairs[i]);
 		n->pairs[i].told = tree->pairs[i].told;
+		n->pairs[i].program = tree->pairs[i].program;
 	}
 	n->pair_count = tree->pair_count;
 }
@@ -157,6 +164,8 @@ int succession_take_up(struct tree *tree, char error[512])
 	if (r == 0)
 		r = take_tree(tree, error);
 	if (r == 0)
+		resume_programs(tree);
+	if (r == 0)
 		r = take_pairs(tree);
 	if (r == 0)
 		r = steward_take_up(&tree->steward);
@@ -171,8 +180,7 @@ int succession_take_up(struct tree *tree, char error[512])
 	}
 	tree->prepared = tree->taken_up = true;
 	estate_discard(estate);
-	say(tree->upgrade.found ? LOG_INFO : LOG_WARNING,
-		"took up the tree of %s: %" PRIu32 " pairs, steward %s",
+	say(tree->upgrade.found ? LOG_INFO : LOG_WARNING, "took up the tree of %s: %" PRIu32 " pairs, steward %s",
 		tree->upgrade.found ? "the version before" : "a supervisor that has died", tree->pair_count,
 		tree->steward.state == STEWARD_READY ? "in service" : "to be started");
 	for (uint32_t i = 0; i < tree->pair_count; i++) {

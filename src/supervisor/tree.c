@@ -215,9 +215,9 @@ void tree_on_replace(struct tree *tree, const struct message_pair *which)
 		pair_replace_relay(&tree->pairs[which->relay], which->incarnation);
 }
 
-void tree_on_handed_over(struct pair *pair, bool done)
+void tree_on_handed_over(struct pair *pair, enum hand_over_end end)
 {
-	upgrade_on_handed_over(&pair->tree->upgrade, pair->tree, done);
+	upgrade_on_handed_over(&pair->tree->upgrade, pair->tree, end);
 }
 
 static void on_sighup(uv_signal_t *handle, int signal)
@@ -339,6 +339,9 @@ static int begin(struct tree *tree, char error[512])
 	} else if ((r = estate_open(&tree->estate)) < 0) {
 		snprintf(error, 512, "no memory for what a successor needs: %s", strerror(-r));
 		return EX_OSERR;
+	} else {
+		tree->upgrade.served = tree->programs.number;
+		program_set_leave(&tree->programs, &tree->estate);
 	}
 	steward_start(&tree->steward);
 	return 0;
@@ -393,8 +396,8 @@ int tree_run(struct tree *tree, const char *self, const char *config_path)
 		say(LOG_ERR, "handles were left open: %s", uv_strerror(r)); /* a fault of ours, and no reason to stay */
 	flush_store(tree);
 	free(tree->pairs);
-	program_set_close(&tree->programs);
-	program_set_close(&tree->upgrade.other);
+	program_set_close(&tree->programs, &tree->estate);
+	program_set_close(&tree->upgrade.other, &tree->estate);
 	close_fd(tree->census_fd);
 	close_fd(tree->lock_fd);
 	close_fd(tree->self_fd);

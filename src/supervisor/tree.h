@@ -33,7 +33,7 @@ struct tree {
 	int exit_status;
 	bool was_ready;
 	const char *config_path;
-	const char *self; /* as we were called */
+	const char *self;            /* as we were called */
 	struct program_set programs; /* those that are started */
 	struct upgrade upgrade;
 	struct privilege privilege;
@@ -82,7 +82,7 @@ void tree_on_reloaded(struct tree *tree, const struct message_outcome *outcome);
 void tree_on_status(struct tree *tree, const struct message_outcome *outcome);
 void tree_on_stopped(struct tree *tree); /* stop.c */
 void tree_on_replace(struct tree *tree, const struct message_pair *which);
-void tree_on_handed_over(struct pair *pair, bool done);
+void tree_on_handed_over(struct pair *pair, enum hand_over_end end);
 
 /* Roles that were started run once systemd has what a successor needs to know of them; or if it takes nothing for too long. */
 void tree_let_run(struct tree *tree);

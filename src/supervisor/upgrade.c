@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "supervisor/crossing.h"
+#include "supervisor/succession.h"
 #include "supervisor/tree.h"
 #include "wire/say.h"
 
@@ -13,7 +14,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-enum { STEWARD_TRIES = 3 };
+enum { STEWARD_TRIES = 3, HAND_OVER_TRIES = 3 };
 
 void upgrade_init(struct upgrade *upgrade)
 {
@@ -22,10 +23,11 @@ void upgrade_init(struct upgrade *upgrade)
 	upgrade->found_fd = -1;
 }
 
-static void become(struct upgrade *upgrade, enum upgrade_state state)
+static void become(struct tree *tree, enum upgrade_state state)
 {
-	upgrade->state.state = state;
-	upgrade->changes++;
+	tree->upgrade.state.state = state;
+	tree->upgrade.changes++;
+	succession_note(tree);
 }
 
 static __attribute__((format(printf, 2, 3))) void note_why(struct upgrade *upgrade, const char *format, ...)
@@ -37,15 +39,43 @@ static __attribute__((format(printf, 2, 3))) void note_why(struct upgrade *upgra
 	va_end(arguments);
 }
 
-static void finish(struct upgrade *upgrade, bool done)
+static void finish(struct tree *tree, bool done)
 {
+	struct upgrade *upgrade = &tree->upgrade;
+
 	upgrade->phase = UPGRADE_NONE;
-	program_set_close(&upgrade->other);
-	become(upgrade, done ? UPGRADE_DONE : UPGRADE_FAILED);
+	upgrade->back = upgrade->across = false;
+	upgrade->served = tree->programs.number;
+	program_set_close(&upgrade->other, &tree->estate);
+	if (upgrade->state.state != UPGRADE_UNDER_WAY) {
+		succession_note(tree);
+		say(LOG_NOTICE, "version " TCPWARDEN_VERSION " goes on");
+		return;
+	}
+	become(tree, done ? UPGRADE_DONE : UPGRADE_FAILED);
 	if (done)
 		say(LOG_NOTICE, "upgrade: done, version " TCPWARDEN_VERSION " serves");
 	else
 		say(LOG_ERR, "upgrade: given up, version " TCPWARDEN_VERSION " goes on: %s", upgrade->state.text);
+}
+
+/* Since the crossing: something of our version does not come up. */
+static void give_way(struct tree *tree)
+{
+	struct upgrade *upgrade = &tree->upgrade;
+
+	say(LOG_ERR, "upgrade: %s; back to the version before", upgrade->state.text);
+	upgrade->back = true;
+	upgrade->phase = UPGRADE_CROSSING;
+	succession_note(tree);
+}
+
+const struct program_set *upgrade_programs(const struct tree *tree)
+{
+	const struct upgrade *upgrade = &tree->upgrade;
+	bool wait = upgrade->phase == UPGRADE_ASKING || upgrade->phase == UPGRADE_CROSSING;
+
+	return wait && upgrade->across ? &upgrade->other : &tree->programs;
 }
 
 /* ---- asking ---- */
@@ -67,6 +97,14 @@ enum { QUESTIONS = sizeof questions / sizeof *questions };
 
 static void ask_next(struct tree *tree);
 
+static void refused(struct tree *tree)
+{
+	if (tree->upgrade.across)
+		give_way(tree);
+	else
+		finish(tree, false);
+}
+
 static void on_answer(void *owner, int status)
 {
 	struct tree *tree = owner;
@@ -81,7 +119,7 @@ static void on_answer(void *owner, int status)
 			q->what == ASK_CONFIG ? ""
 			: *upgrade->ask.text  ? upgrade->ask.text
 					      : "does not say what it can read");
-		finish(upgrade, false);
+		refused(tree);
 		return;
 	}
 	if (q->what == ASK_FORMER)
@@ -94,12 +132,17 @@ static void ask_next(struct tree *tree)
 {
 	struct upgrade *upgrade = &tree->upgrade;
 	const struct question *q = &questions[upgrade->question];
-	const struct program_set *set =
-		upgrade->question < QUESTIONS && q->what == ASK_FORMER ? &tree->programs : &upgrade->other;
+	bool former = upgrade->question < QUESTIONS && q->what == ASK_FORMER;
+	const struct program_set *set = former == upgrade->across ? &upgrade->other : &tree->programs;
 	const char *argv[] = {NULL, "--versions", NULL, NULL};
 	int fd = -1, r;
 
+	if (upgrade->question == QUESTIONS && upgrade->across) {
+		upgrade_follow(tree);
+		return;
+	}
 	if (upgrade->question == QUESTIONS) {
+		program_set_leave(&upgrade->other, &tree->estate);
 		upgrade->phase = UPGRADE_CROSSING;
 		return;
 	}
@@ -117,8 +160,15 @@ static void ask_next(struct tree *tree)
 	tree_let_run(tree);
 	if (r < 0) {
 		note_why(upgrade, "%.100s cannot be asked: %s", set->of[q->kind].path, strerror(-r));
-		finish(upgrade, false);
+		refused(tree);
 	}
+}
+
+void upgrade_ask(struct tree *tree)
+{
+	tree->upgrade.phase = UPGRADE_ASKING;
+	tree->upgrade.question = 0;
+	ask_next(tree);
 }
 
 void upgrade_start(struct upgrade *upgrade, struct tree *tree)
@@ -132,23 +182,20 @@ void upgrade_start(struct upgrade *upgrade, struct tree *tree)
 	}
 	upgrade->state.number++;
 	upgrade->state.text[0] = '\0';
-	upgrade->back = false;
+	become(tree, UPGRADE_UNDER_WAY);
 	if (tree->state != TREE_RUNNING || !tree->accepted) {
 		note_why(upgrade, "not now: tcpwarden is starting or being stopped");
-		finish(upgrade, false);
+		finish(tree, false);
 		return;
 	}
 	r = program_set_open_anew(&upgrade->other, &tree->programs, &failed);
 	if (r < 0) {
 		note_why(upgrade, "%.100s: %s", failed, strerror(-r));
-		finish(upgrade, false);
+		finish(tree, false);
 		return;
 	}
 	say(LOG_NOTICE, "upgrade: to the programs that are installed now");
-	become(upgrade, UPGRADE_UNDER_WAY);
-	upgrade->phase = UPGRADE_ASKING;
-	upgrade->question = 0;
-	ask_next(tree);
+	upgrade_ask(tree);
 }
 
 /* ---- going over, and back ---- */
@@ -160,21 +207,22 @@ static void cross(struct upgrade *upgrade, struct tree *tree)
 	/* What systemd has not been told yet cannot come along. */
 	if (!store_push(&tree->estate.store))
 		return;
+	succession_note(tree);
 	r = crossing_go(tree);
 	if (upgrade->back) { /* we serve; better than nothing, and the next tick tries again */
 		say(LOG_ERR, "upgrade: the former version cannot be executed: %s", strerror(-r));
 		return;
 	}
 	note_why(upgrade, "%.100s cannot be executed: %s", upgrade->other.of[PROGRAM_SUPERVISOR].path, strerror(-r));
-	finish(upgrade, false);
+	finish(tree, false);
 }
 
-/* Since the crossing: something of our version does not come up. */
-static void give_way(struct upgrade *upgrade)
+void upgrade_follow(struct tree *tree)
 {
-	say(LOG_ERR, "upgrade: %s; back to the version before", upgrade->state.text);
-	upgrade->back = true;
-	upgrade->phase = UPGRADE_CROSSING;
+	tree->upgrade.phase = UPGRADE_STEWARD;
+	tree->upgrade.deadline_ms = clock_mono_ms() + tree->settings.upgrade_timeout_ms;
+	tree->upgrade.deaths = 0;
+	succession_note(tree);
 }
 
 static void check_steward(struct upgrade *upgrade, struct tree *tree)
@@ -191,7 +239,7 @@ static void check_steward(struct upgrade *upgrade, struct tree *tree)
 	if (upgrade->back || (clock_mono_ms() <= upgrade->deadline_ms && steward->backoff.failures < STEWARD_TRIES))
 		return;
 	note_why(upgrade, "the steward (%.100s) does not come up", tree->programs.of[PROGRAM_STEWARD].path);
-	give_way(upgrade);
+	give_way(tree);
 }
 
 static void check_pairs(struct upgrade *upgrade, struct tree *tree)
@@ -207,16 +255,20 @@ static void check_pairs(struct upgrade *upgrade, struct tree *tree)
 			hand_over_start(pair, &tree->programs, &upgrade->other);
 		return;
 	}
-	finish(upgrade, !upgrade->back);
+	finish(tree, !upgrade->back);
 }
 
-void upgrade_on_handed_over(struct upgrade *upgrade, struct tree *tree, bool done)
+void upgrade_on_handed_over(struct upgrade *upgrade, struct tree *tree, enum hand_over_end end)
 {
-	(void)tree;
-	if (done || upgrade->back || upgrade->phase != UPGRADE_PAIRS)
+	if (end == HANDED_OVER)
+		upgrade->deaths = 0;
+	if (end == HANDED_OVER || upgrade->back || upgrade->phase != UPGRADE_PAIRS)
 		return; /* the way back is tried until it is done: there is no other */
+	/* Anybody may have killed it. */
+	if (end == HAND_OVER_CAME_TO_NOTHING && ++upgrade->deaths < HAND_OVER_TRIES)
+		return;
 	note_why(upgrade, "a relay does not come up");
-	give_way(upgrade);
+	give_way(tree);
 }
 
 void upgrade_check(struct upgrade *upgrade, struct tree *tree)
@@ -255,8 +307,11 @@ int upgrade_arrive(struct tree *tree, char error[512])
 
 void upgrade_on_begun(struct upgrade *upgrade, struct tree *tree, const char *error)
 {
-	if (!upgrade->found)
+	if (!upgrade->found) {
+		if (!error && upgrade->phase == UPGRADE_ASKING)
+			upgrade_ask(tree);
 		return;
+	}
 	if (error) {
 		say(LOG_ERR, "upgrade: the new supervisor cannot go on (%s); back to the version before", error);
 		crossing_return("the new supervisor cannot go on");
@@ -264,7 +319,6 @@ void upgrade_on_begun(struct upgrade *upgrade, struct tree *tree, const char *er
 	}
 	crossing_arrived(tree);
 	say(LOG_NOTICE, "upgrade: the supervisor is of version " TCPWARDEN_VERSION " now");
-	upgrade->phase = UPGRADE_STEWARD;
-	upgrade->deadline_ms = clock_mono_ms() + tree->settings.upgrade_timeout_ms;
-	become(upgrade, UPGRADE_UNDER_WAY);
+	upgrade->across = true;
+	upgrade_follow(tree);
 }

@@ -82,10 +82,10 @@ EXTRA_DIST += \
 	tests/system/test_systemd.py \
 	tests/system/test_systemd_death.py \
 	tests/system/test_tick.py \
-	tests/system/test_upgrade.py \
+	tests/system/test_upgrade.py tests/system/test_upgrade_death.py \
 	tests/system/test_vanished.py \
 	tests/system/test_waits.py \
-	tests/system/waiting.py
+	tests/system/versions.py tests/system/waiting.py
 
 # Stand-ins for the other roles, for the tests of the supervisor.
 noinst_PROGRAMS += tests/system/fake/heir tests/system/fake/faulty tests/system/fake/steward tests/system/fake/relay

@@ -43,9 +43,9 @@ def succeed(warden):
 
 def test_what_is_left(kept, backend):
     warden = kept(backend(peers.echo).address, top={"workers": 2})
-    wait_for(lambda: len(warden.store.names()) == 8 + 2 * 6, lambda: f"all that a successor needs: {warden.store.names()}")
+    wait_for(lambda: len(warden.store.names()) == 11 + 2 * 6, lambda: f"all that a successor needs: {warden.store.names()}")
     words = sorted(name.split("/")[1] for name in warden.store.names())
-    assert words == sorted(["numbers", "lock", "census", "plan", "config", "steward", "steward-channel", "steward-pulse"] +
+    assert words == sorted(["numbers", "lock", "census", "plan", "config", "steward", "steward-channel", "steward-pulse"] + 3 * ["program"] +
                            2 * ["ledger", "channel", "steward-end", "relay-end", "holder", "relay"])
     warden.stop()
     assert warden.store.names() == [] and warden.store.refused == 0

@@ -86,7 +86,7 @@ def pid(lab, title):
 
 def test_a_killed_supervisor_is_succeeded(lab):
     lab = lab()
-    wait_for(lambda: show(lab, "NFileDescriptorStore") == str(8 + 2 * 6), lab, "not all was left")
+    wait_for(lambda: show(lab, "NFileDescriptorStore") == str(11 + 2 * 6), lab, "not all was left")
     steward = pid(lab, "steward")
     held = load(lab, 40, 40, size=300_000, pace=5)
     come = load(lab, 600, 4)
@@ -142,7 +142,7 @@ def test_stop_while_no_supervisor_runs(lab):
     client = hold(lab)
     kill(lab)
     wait_for(lambda: show(lab, "SubState") == "auto-restart", lab, "it does not wait for its restart")
-    assert int(show(lab, "NFileDescriptorStore")) > 8
+    assert int(show(lab, "NFileDescriptorStore")) > 11
     lab.run("systemctl", "stop", "tcpwarden")
     wait_for(lambda: not processes(lab), lab, "the tree does not end")
     assert client.wait(DEADLINE) != 0 and not unbalanced(lab)

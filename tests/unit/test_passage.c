@@ -49,18 +49,18 @@ static void test_who_arrives_finds_what_was_listed(void **state)
 {
 	struct made *made = *state;
 	struct passage *p;
-	char name[ESTATE_NAME_SIZE];
 
 	assert_int_equal(passage_add(made->passage, "tree/ledger/0.1", STDIN_FILENO), 0);
-	passage_program_name(PASSAGE_FORMER, PROGRAM_STEWARD, name);
-	assert_string_equal(name, "former/steward");
-	assert_int_equal(passage_add(made->passage, name, STDERR_FILENO), 0);
+	assert_int_equal(passage_add(made->passage, "tree/program/1.7", STDERR_FILENO), 0);
+	made->passage->number[PASSAGE_FORMER] = 7;
+	made->passage->number[PASSAGE_NEW] = 8;
 	made->passage->back = 1;
 	snprintf(made->passage->error, sizeof made->passage->error, "why");
 	assert_int_equal(passage_open(&p, made->fd), 0);
 	assert_int_equal(passage_find(p, "tree/ledger/0.1"), STDIN_FILENO);
-	assert_int_equal(passage_find(p, "former/steward"), STDERR_FILENO);
-	assert_int_equal(passage_find(p, "new/steward"), -1);
+	assert_int_equal(passage_find(p, "tree/ledger/0.2"), -1);
+	assert_int_equal(passage_find_program(p, PASSAGE_FORMER, PROGRAM_STEWARD), STDERR_FILENO);
+	assert_int_equal(passage_find_program(p, PASSAGE_NEW, PROGRAM_STEWARD), -1);
 	assert_int_equal(p->back, 1);
 	assert_string_equal(p->error, "why");
 	passage_close(p);
