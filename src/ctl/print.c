@@ -149,12 +149,17 @@ void print_status(json_t *o)
 	if (strcmp(print_member(upgrade, "state", a), "never") != 0 && strcmp(a, "-") != 0)
 		printf("upgrade   %s%s%s\n", a, strcmp(print_member(upgrade, "error", b), "-") != 0 && *b ? ": " : "",
 			strcmp(b, "-") != 0 ? b : "");
-	json_array_foreach (json_object_get(o, "relays"), i, relay)
+	print_member(o, "version", a);
+	json_array_foreach (json_object_get(o, "relays"), i, relay) {
+		bool differs = strcmp(print_member(relay, "version", b), a) != 0 && *b && strcmp(b, "-") != 0;
+
 		printf("relay %-3" JSON_INTEGER_FORMAT " %s, process %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
-		       " sessions, started %" JSON_INTEGER_FORMAT " time%s%s\n",
+		       " sessions, started %" JSON_INTEGER_FORMAT " time%s%s%s%s\n",
 			number(relay, "relay"), print_member(relay, "state", c), number(relay, "pid"), number(relay, "sessions"),
 			number(relay, "starts"), number(relay, "starts") == 1 ? "" : "s",
-			json_is_true(json_object_get(relay, "has_plan")) ? "" : ", has not taken the plan yet");
+			json_is_true(json_object_get(relay, "has_plan")) ? "" : ", has not taken the plan yet",
+			differs ? ", of version " : "", differs ? b : "");
+	}
 	print_services(json_object_get(o, "services"));
 	print_ends(json_object_get(o, "ends"));
 }

