@@ -81,6 +81,7 @@ EXTRA_DIST += \
 	tests/system/test_supervisor.py \
 	tests/system/test_systemd.py \
 	tests/system/test_systemd_death.py \
+	tests/system/test_systemd_upgrade.py \
 	tests/system/test_tick.py \
 	tests/system/test_upgrade.py tests/system/test_upgrade_death.py \
 	tests/system/test_vanished.py \
