@@ -17,6 +17,9 @@ int crossing_go(struct tree *tree);
 /* 1: we came over an exec, and what came along is found (upgrade.found); 0: we did not; or -errno. */
 int crossing_arrive(struct tree *tree);
 
+/* Why we shall not go on: a test wants it so. NULL: we shall. */
+const char *crossing_fault(void);
+
 /* We are up. */
 void crossing_arrived(struct tree *tree);
 

@@ -312,6 +312,8 @@ void upgrade_on_begun(struct upgrade *upgrade, struct tree *tree, const char *er
 			upgrade_ask(tree);
 		return;
 	}
+	if (!error)
+		error = crossing_fault();
 	if (error) {
 		say(LOG_ERR, "upgrade: the new supervisor cannot go on (%s); back to the version before", error);
 		crossing_return("the new supervisor cannot go on");

@@ -83,7 +83,7 @@ EXTRA_DIST += \
 	tests/system/test_systemd_death.py \
 	tests/system/test_systemd_upgrade.py \
 	tests/system/test_tick.py \
-	tests/system/test_upgrade.py tests/system/test_upgrade_death.py \
+	tests/system/test_upgrade.py tests/system/test_upgrade_death.py tests/system/test_upgrade_disturbed.py \
 	tests/system/test_vanished.py \
 	tests/system/test_waits.py \
 	tests/system/versions.py tests/system/waiting.py

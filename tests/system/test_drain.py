@@ -8,7 +8,7 @@ import peers
 from peers import End, connect, free_port
 from settings import service
 from test_reload import refuses
-from test_upgrade import upgrade
+from versions import upgrade
 from waiting import stays, wait_for
 
 DRAIN_S = 2

@@ -60,6 +60,10 @@ class Pings:
         assert not self.failed, self.failed
         return self
 
+    def wait_failed(self):
+        """One of them has been ended."""
+        return wait_for(lambda: self.failed, "the end of a session", 30)
+
     def stop(self):
         self.wait_round()
         self._over.set()
