@@ -5,6 +5,7 @@
 #include "relay/ending.h"
 #include "relay/flow.h"
 #include "relay/kill_point.h"
+#include "relay/own.h"
 #include "relay/socket.h"
 
 #include <errno.h>
@@ -61,7 +62,7 @@ static void let_go(struct relay *relay, struct session *session, enum side s, co
 {
 	struct slot *slot = session_slot(relay, session);
 	enum side other = other_side(s);
-	int fd = slot->fd[s];
+	int fd = session->own.fd[s];
 	struct books last;
 
 	if (books && books->state != CLOSE && session_books(slot, s, &last) == 0) /* it may still have moved */
@@ -80,7 +81,7 @@ static void let_go(struct relay *relay, struct session *session, enum side s, co
 	if (orderly && books)
 		socket_disarm_reset(fd);
 	kill_point();
-	slot->fd[s] = -1;
+	own_set_fd(session, slot, s, -1);
 	kill_point();
 	close(fd);
 	kill_point();

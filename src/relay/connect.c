@@ -7,6 +7,7 @@
 #include "relay/flow.h"
 #include "relay/kill_point.h"
 #include "relay/link.h"
+#include "relay/own.h"
 #include "relay/review.h"
 #include "relay/ring.h"
 #include "relay/socket.h"
@@ -106,12 +107,13 @@ static void connected(struct relay *relay, struct session *session)
 		review_session(relay, session);
 }
 
-static void forget_socket(struct relay *relay, struct slot *slot)
+static void forget_socket(struct relay *relay, struct session *session)
 {
-	int fd = slot->fd[SIDE_BACKEND];
+	struct slot *slot = session_slot(relay, session);
+	int fd = session->own.fd[SIDE_BACKEND];
 
-	tally_leave_backend(relay, slot);
-	slot->fd[SIDE_BACKEND] = -1;
+	tally_leave_backend(relay, session);
+	own_set_fd(session, slot, SIDE_BACKEND, -1);
 	kill_point();
 	if (fd >= 0)
 		close(fd);
@@ -151,14 +153,15 @@ static int try_address(struct relay *relay, struct session *session, const struc
 	slot_write_end(slot);
 	slot->given_base[SIDE_BACKEND] = to->to.ss_family == AF_UNIX ? 0 : 1; /* its SYN counts among the acknowledged */
 	if (backend_id)
-		tally_enter_backend(relay, slot, backend_id);
+		tally_enter_backend(relay, session, backend_id);
 	if (!slot->deadline_ms)
 		slot->deadline_ms = relay->now_ms + policy.connect_timeout_ms;
 	fd = socket(to->to.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	kill_point();
-	slot->fd[SIDE_BACKEND] = fd; /* listed before it can be connected: unlisted ones are closed by who comes after us */
+	/* Listed before it can be connected: unlisted ones are closed by who comes after us. */
+	own_set_fd(session, slot, SIDE_BACKEND, fd);
 	kill_point();
 	liveness_spread(&policy, session->index);
 	r = socket_apply(fd, to->to.ss_family, &policy, &option);
@@ -239,7 +242,8 @@ static void go_on(struct relay *relay, struct session *session, int error)
 	struct plan_address routed;
 	bool again = error != 0;
 
-	if (relay->plan.header && session->round_generation != relay->plan.header->generation) {
+	if (relay->plan.header && (session->round_generation != relay->plan.header->generation ||
+					  (service && slot->candidate >= service->backend_count))) {
 		begin_round(relay, session, service);
 		again = again && slot->route.family != AF_UNSPEC;
 	}
@@ -279,14 +283,14 @@ static void go_on(struct relay *relay, struct session *session, int error)
 		error = -r;
 		/* No socket for it: whoever frees one must not lose it to a newcomer, so those wait. */
 		if (slot->fd[SIDE_BACKEND] < 0 && is_ours(error) && relay->now_ms < slot->deadline_ms) {
-			tally_leave_backend(relay, slot);
+			tally_leave_backend(relay, session);
 			slot->tries--;
 			doors_rest(relay);
 			wheel_set(&relay->wheel, &session->due, relay->now_ms + STARVED_MS);
 			return;
 		}
 		slot->deadline_ms = 0;
-		forget_socket(relay, slot);
+		forget_socket(relay, session);
 		again = true;
 	}
 	if (!error)
@@ -303,7 +307,7 @@ static void failed(struct relay *relay, struct session *session, int error)
 
 	link_resolve(relay, slot->record.backend_id);
 	slot->deadline_ms = 0;
-	forget_socket(relay, slot);
+	forget_socket(relay, session);
 	go_on(relay, session, error);
 }
 
@@ -312,7 +316,7 @@ static void same_again(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
 
-	forget_socket(relay, slot);
+	forget_socket(relay, session);
 	if (slot->tries)
 		slot->tries--;
 	go_on(relay, session, 0);

@@ -5,6 +5,7 @@
 #include "relay/deadline.h"
 #include "relay/ending.h"
 #include "relay/kill_point.h"
+#include "relay/own.h"
 #include "relay/socket.h"
 
 #include <errno.h>
@@ -174,7 +175,7 @@ static enum step copy_step(struct relay *relay, struct session *session, enum si
 static enum step past_mark(struct relay *relay, struct session *session, enum side from)
 {
 	struct slot *slot = session_slot(relay, session);
-	const struct ledger_pipe *pipe = &relay->header->pipes[slot->pipe[from]];
+	const struct ledger_pipe *pipe = &relay->header->pipes[session->own.pipe[from]];
 	struct books books;
 	ssize_t n = recv(slot->fd[from], relay->buffer, PIPE_BUF, MSG_PEEK | MSG_DONTWAIT);
 	int r;
@@ -202,7 +203,7 @@ static enum step past_mark(struct relay *relay, struct session *session, enum si
 static enum step splice_in(struct relay *relay, struct session *session, enum side from, size_t *moved)
 {
 	struct slot *slot = session_slot(relay, session);
-	const struct ledger_pipe *pipe = &relay->header->pipes[slot->pipe[from]];
+	const struct ledger_pipe *pipe = &relay->header->pipes[session->own.pipe[from]];
 	ssize_t n;
 	char c;
 
@@ -236,7 +237,7 @@ static enum step splice_in(struct relay *relay, struct session *session, enum si
 static enum step splice_out(struct relay *relay, struct session *session, enum side from, size_t *moved)
 {
 	struct slot *slot = session_slot(relay, session);
-	const struct ledger_pipe *pipe = &relay->header->pipes[slot->pipe[from]];
+	const struct ledger_pipe *pipe = &relay->header->pipes[session->own.pipe[from]];
 	enum side to = other_side(from);
 	ssize_t n = splice(pipe->fd[0], NULL, slot->fd[to], NULL, SPLICE_AT_ONCE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
@@ -253,12 +254,12 @@ static bool take_pipe(struct relay *relay, struct session *session, enum side fr
 {
 	struct slot *slot = session_slot(relay, session);
 
-	if (slot->pipe[from] < 0) {
+	if (session->own.pipe[from] < 0) {
 		int index = pipes_take(&relay->pipes);
 
 		if (index < 0)
 			return false;
-		slot->pipe[from] = index;
+		own_set_pipe(session, slot, from, index);
 		session->in_pipe[from] = 0;
 		kill_point();
 	}
@@ -268,25 +269,25 @@ static bool take_pipe(struct relay *relay, struct session *session, enum side fr
 static void give_empty_pipe(struct relay *relay, struct session *session, enum side from)
 {
 	struct slot *slot = session_slot(relay, session);
-	int index = slot->pipe[from];
+	int index = session->own.pipe[from];
 
 	if (index < 0 || session->in_pipe[from] > 0 || flow_is_bookless(slot))
 		return;
-	slot->pipe[from] = -1;
+	own_set_pipe(session, slot, from, -1);
 	pipes_give(&relay->pipes, index);
 }
 
 void flow_drop_pipe(struct relay *relay, struct session *session, enum side from)
 {
 	struct slot *slot = session_slot(relay, session);
-	int index = slot->pipe[from];
+	int index = session->own.pipe[from];
 
 	if (index < 0)
 		return;
 	if (session->in_pipe[from])
 		slot->dropped[from] = session->in_pipe[from];
 	kill_point();
-	slot->pipe[from] = -1;
+	own_set_pipe(session, slot, from, -1);
 	session->in_pipe[from] = 0;
 	if (pipes_queued(&relay->pipes, index) > 0)
 		pipes_discard(&relay->pipes, index);
@@ -311,10 +312,10 @@ int flow_say(struct relay *relay, struct session *session, enum side from, const
 
 	if (!take_pipe(relay, session, from))
 		return -EAGAIN;
-	queued = pipes_queued(&relay->pipes, slot->pipe[from]);
+	queued = pipes_queued(&relay->pipes, session->own.pipe[from]);
 	/* Full without the note: a predecessor died in between. Empty with it: it is said. */
 	if (!queued && !(slot->told & TOLD_CLIENT) &&
-		write(relay->header->pipes[slot->pipe[from]].fd[1], text, length) == (ssize_t)length)
+		write(relay->header->pipes[session->own.pipe[from]].fd[1], text, length) == (ssize_t)length)
 		queued = (int)length;
 	kill_point();
 	slot->told |= TOLD_CLIENT;

@@ -31,6 +31,7 @@
 #include "base/clock.h"
 #include "relay/adopt.h"
 #include "relay/kill_point.h"
+#include "relay/own.h"
 #include "wire/inherit.h"
 #include "wire/say.h"
 
@@ -235,6 +236,7 @@ static void give(struct hand_over *h)
 	int r;
 
 	h->deadline_ms = clock_mono_ms() + h->asked.pause_ms;
+	own_check_all(relay); /* what it does not list is not given */
 	kill_point();
 	r = send_all(h);
 	kill_point();

@@ -1,6 +1,7 @@
 #include "relay/link.h"
 
 #include "relay/door.h"
+#include "relay/own.h"
 #include "relay/place.h"
 #include "relay/probe.h"
 #include "relay/reclaim.h"
@@ -66,10 +67,10 @@ static enum slot_state state_of(enum message_kind kind)
 static int tell_one(struct relay *relay, struct session *session)
 {
 	const struct slot *slot = session_slot(relay, session);
-	struct message_session body = {.id = slot->record.id, .slot = session->index};
+	struct message_session body = {.id = session->own.id, .slot = session->index};
 
 	/* It may have moved on while it waited: then there is something newer to say, or nothing. */
-	if (slot_state(slot) != state_of(session->tell))
+	if (!own_check(relay, session) || slot_state(slot) != state_of(session->tell))
 		return 0;
 	return message_send(
 		relay->link.channel, session->tell, &body, session->tell == MESSAGE_ACQUIRE ? &slot->fd[SIDE_CLIENT] : NULL);
@@ -161,8 +162,8 @@ void link_listening(struct relay *relay, uint32_t listener_id, int error)
 /* The steward may name a slot that has moved on since: the id says whether it is still the same session. */
 static struct session *find(struct relay *relay, uint32_t slot, uint64_t id)
 {
-	if (slot >= relay->ledger.slot_count || relay->ledger.slots[slot].record.id != id ||
-		slot_state(&relay->ledger.slots[slot]) == SLOT_FREE)
+	if (slot >= relay->ledger.slot_count || !id || relay->sessions[slot].own.id != id ||
+		!own_check(relay, &relay->sessions[slot]))
 		return NULL;
 	return &relay->sessions[slot];
 }

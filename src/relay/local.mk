@@ -14,6 +14,7 @@ src_relay_librelay_a_SOURCES = \
 	src/relay/holder.c src/relay/holder.h \
 	src/relay/kill_point.c src/relay/kill_point.h \
 	src/relay/link.c src/relay/link.h \
+	src/relay/own.c src/relay/own.h \
 	src/relay/pace.c src/relay/pace.h \
 	src/relay/parent.c src/relay/parent.h \
 	src/relay/pipes.c src/relay/pipes.h \

@@ -32,9 +32,10 @@ static bool may_wait(const struct relay *relay)
 	return relay->vacancies.live + relay->sessions_max / RESERVE_PART < relay->sessions_max;
 }
 
-void place_begin(struct relay *relay, struct slot *slot, const struct plan_service *service)
+void place_begin(struct relay *relay, struct session *session, const struct plan_service *service)
 {
-	int r = tally_enter(relay, slot, service);
+	struct slot *slot = session_slot(relay, session);
+	int r = tally_enter(relay, session, service);
 
 	if (r == 0) {
 		go_on(slot);
@@ -54,7 +55,7 @@ void place_try_again(struct relay *relay, struct session *session)
 
 	if (slot_state(slot) != SLOT_WAITING)
 		return;
-	r = service ? tally_enter(relay, slot, service) : -EDQUOT;
+	r = service ? tally_enter(relay, session, service) : -EDQUOT;
 	kill_point();
 	if (r == 0)
 		go_on(slot);

@@ -5,7 +5,7 @@
 #include "relay/session.h"
 
 /* A new session: into the state that it begins with. */
-void place_begin(struct relay *relay, struct slot *slot, const struct plan_service *service);
+void place_begin(struct relay *relay, struct session *session, const struct plan_service *service);
 
 /* SLOT_WAITING: the steward's ROOM. It goes on, or is refused. */
 void place_try_again(struct relay *relay, struct session *session);

@@ -1,6 +1,7 @@
 #include "relay/probe.h"
 
 #include "relay/books.h"
+#include "relay/own.h"
 #include "relay/session.h"
 #include "relay/socket.h"
 #include "wire/liveness.h"
@@ -125,7 +126,7 @@ void probe_end_due(struct relay *relay)
 	for (uint32_t i = 0; i < high; i++) {
 		const struct slot *slot = &relay->ledger.slots[i];
 
-		if (slot_state(slot) == SLOT_FREE || !(slot->told & TOLD_PROBE))
+		if (!own_check(relay, &relay->sessions[i]) || slot_state(slot) == SLOT_FREE || !(slot->told & TOLD_PROBE))
 			continue;
 		if (relay->now_ms < relay->sessions[i].asked_until_ms)
 			relay->asking = true;

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "relay/cause.h"
 #include "relay/ending.h"
+#include "relay/own.h"
 #include "relay/probe.h"
 #include "relay/question.h"
 #include "relay/session.h"
@@ -154,9 +155,12 @@ static bool look(struct relay *relay, struct reclaim *round, struct holder *hold
 {
 	struct session *session = &relay->sessions[holder->slot];
 	struct slot *slot = session_slot(relay, session);
-	enum slot_state state = slot_state(slot);
+	enum slot_state state;
 
-	if (slot->record.id != holder->id || state == SLOT_FREE || state == SLOT_RELEASING)
+	if (session->own.id != holder->id || !own_check(relay, session))
+		return false;
+	state = slot_state(slot);
+	if (state == SLOT_FREE || state == SLOT_RELEASING)
 		return false;
 	if (holder->goes)
 		return true;

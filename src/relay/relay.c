@@ -6,6 +6,7 @@
 #include "relay/hand_over.h"
 #include "relay/kill_point.h"
 #include "relay/link.h"
+#include "relay/own.h"
 #include "relay/probe.h"
 #include "relay/reclaim.h"
 #include "relay/review.h"
@@ -64,6 +65,7 @@ static void beat(struct relay *relay)
 static void on_beat(uv_timer_t *timer)
 {
 	beat(timer->data);
+	own_check_some(timer->data);
 	probe_end_due(timer->data);
 	link_try_again(timer->data);
 }

@@ -6,6 +6,7 @@
  *   door      listeners, accepting             link      the channel to the steward
  *   session   a session's life: begin, state changes, finish; cause: why it ends
  *   tally     what a session counts for in the census
+ *   own       what a slot is held against before it is used
  *   connect   reaching a backend               flow      one direction of bytes
  *   ending    how each side is to be let go    closing   doing so
  *   deadline  what the clock ends: silence (is a peer dead, stalled or slow?), pace, idle and life times
@@ -81,6 +82,7 @@ struct relay {
 	struct reclaim *reclaims; /* rounds that go on */
 	bool reviewing;          /* the sessions, under the plan in force (review.h) */
 	uint32_t reviewed;       /* how far: the next slot */
+	uint32_t checked;        /* likewise, of own_check_some */
 	bool loop_touched;       /* libuv arms what was started only in uv_run */
 	const struct relay_birth *birth;
 	char *title;

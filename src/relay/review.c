@@ -4,6 +4,7 @@
 #include "relay/ending.h"
 #include "relay/kill_point.h"
 #include "relay/link.h"
+#include "relay/own.h"
 #include "relay/session.h"
 #include "relay/standing.h"
 #include "relay/terms.h"
@@ -94,6 +95,8 @@ void review_go_on(struct relay *relay)
 	for (int n = 0; n < SESSIONS_A_TURN && relay->reviewed < high && relay->reviewed < end;) {
 		struct session *session = &relay->sessions[relay->reviewed++];
 
+		if (!own_check(relay, session))
+			continue;
 		switch (slot_state(session_slot(relay, session))) {
 		case SLOT_WAITING:
 		case SLOT_ACQUIRING:

@@ -9,6 +9,7 @@
 #include "relay/flow.h"
 #include "relay/kill_point.h"
 #include "relay/link.h"
+#include "relay/own.h"
 #include "relay/place.h"
 #include "relay/ring.h"
 #include "relay/socket.h"
@@ -39,6 +40,7 @@ void session_free(struct relay *relay, struct session *session)
 
 	assert(slot->fd[SIDE_CLIENT] < 0 && slot->fd[SIDE_BACKEND] < 0 && !session->telling);
 	wheel_remove(&relay->wheel, &session->due);
+	session->own.id = 0;
 	slot_set_state(slot, SLOT_FREE);
 	vacancies_give(&relay->vacancies, session->index);
 }
@@ -126,7 +128,8 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 	new_local_part(session);
 	silence_start(&session->silence[SIDE_CLIENT], relay->now_ms);
 	fill(relay, slot, service, listener, fd, client);
-	place_begin(relay, slot, service);
+	own_take(session, slot);
+	place_begin(relay, session, service);
 	kill_point();
 	socket_arm_reset(fd);
 	kill_point();
@@ -247,6 +250,8 @@ void session_run(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
 
+	if (!own_check_numbers(relay, session))
+		return;
 	switch (slot_state(slot)) {
 	case SLOT_REFUSING:
 		ending_refuse(relay, session);
@@ -290,6 +295,8 @@ void session_run(struct relay *relay, struct session *session)
 
 void session_due(struct relay *relay, struct session *session)
 {
+	if (!own_check_numbers(relay, session))
+		return;
 	/* Nothing has happened to its sockets, so they need not be asked for bytes: thousands may be due to be looked at. */
 	if (slot_state(session_slot(relay, session)) == SLOT_RELAYING && !session->starved)
 		deadline_look(relay, session);
@@ -333,6 +340,8 @@ void session_end_by_us(struct relay *relay, struct session *session, const struc
 	struct slot *slot = session_slot(relay, session);
 	static const uint8_t endings[] = {[END_RESET] = ENDING_RESET, [END_RESET_NOW] = ENDING_NOW, [END_CLOSE] = ENDING_DELIVER};
 
+	if (!own_check(relay, session))
+		return;
 	switch (slot_state(slot)) {
 	case SLOT_REFUSING:
 	case SLOT_WAITING:
@@ -384,7 +393,7 @@ void session_finish(struct relay *relay, struct session *session)
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
 		flow_drop_pipe(relay, session, s);
 	account(relay, slot);
-	tally_leave(relay, slot);
+	tally_leave(relay, session);
 	ring_put(relay, session, EVENT_ENDED);
 	kill_point();
 	if (slot->told & TOLD_ASKED) {

@@ -9,8 +9,18 @@
 #include "relay/silence.h"
 #include "relay/slot.h"
 
+/* What would harm others if it were wrong in the slot: own.h. */
+struct session_own {
+	uint64_t id; /* 0: the slot is free */
+	struct endpoint client;
+	int32_t fd[SIDES], pipe[SIDES];
+	uint32_t counted_service, counted_backend;
+	uint8_t counted;
+};
+
 struct session {
 	struct wheel_entry due;        /* first: the wheel's entry is the session */
+	struct session_own own;
 	struct session *run_next;
 	struct session *tell_next;
 	uint32_t index;

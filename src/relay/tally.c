@@ -1,9 +1,14 @@
 #include "relay/tally.h"
 
 #include "relay/kill_point.h"
-#include "relay/slot.h"
+#include "relay/session.h"
 
 #include <errno.h>
+
+static void set_counted(struct session *session, struct slot *slot, unsigned counted)
+{
+	slot->counted = session->own.counted = (uint8_t)counted;
+}
 
 void tally_adopt(struct relay *relay)
 {
@@ -17,7 +22,7 @@ void tally_adopt(struct relay *relay)
 		if (slot_state(slot) == SLOT_FREE)
 			continue;
 		if (slot_state(slot) == SLOT_WAITING) /* who had found room for it died before the state said so */
-			slot->counted = 0;
+			set_counted(&relay->sessions[i], slot, 0);
 		if (slot->counted & COUNTED_SERVICE)
 			count.service[slot->counted_service]++;
 		if (slot->counted & COUNTED_BACKEND)
@@ -31,73 +36,79 @@ void tally_adopt(struct relay *relay)
 	kill_point();
 }
 
-static void note(struct slot *slot, unsigned what)
+static void note(struct session *session, struct slot *slot, unsigned what)
 {
-	slot->counted |= (uint8_t)what;
+	set_counted(session, slot, session->own.counted | what);
 	kill_point();
 }
 
-static void leave_client(struct relay *relay, struct slot *slot)
+static void leave_client(struct relay *relay, struct session *session, struct slot *slot)
 {
-	if (!(slot->counted & COUNTED_CLIENT))
+	if (!(session->own.counted & COUNTED_CLIENT))
 		return;
-	census_clients_leave(&relay->clients, slot->counted_service, &slot->record.client);
-	slot->counted &= (uint8_t)~COUNTED_CLIENT;
+	census_clients_leave(&relay->clients, session->own.counted_service, &session->own.client);
+	set_counted(session, slot, session->own.counted & ~(unsigned)COUNTED_CLIENT);
 }
 
-static int enter_once(struct relay *relay, struct slot *slot, const struct plan_service *service)
+static int enter_once(struct relay *relay, struct session *session, struct slot *slot, const struct plan_service *service)
 {
 	int r;
 
 	/* The client first: who has too many must not take, for that moment, a place of the service that another could have. */
-	if (service->limit_per_client && slot->record.client.family != AF_UNIX) {
-		note(slot, COUNTED_CLIENT);
-		r = census_clients_enter(&relay->clients, service->id, &slot->record.client, service->limit_per_client);
+	if (service->limit_per_client && session->own.client.family != AF_UNIX) {
+		note(session, slot, COUNTED_CLIENT);
+		r = census_clients_enter(&relay->clients, service->id, &session->own.client, service->limit_per_client);
 		if (r < 0) {
-			slot->counted = 0;
+			set_counted(session, slot, 0);
 			return -EUSERS;
 		}
 	}
-	note(slot, COUNTED_SERVICE);
+	note(session, slot, COUNTED_SERVICE);
 	r = census_enter_service(relay->census, relay->index, service->id, service->limit_connections);
 	if (r < 0) {
-		slot->counted &= (uint8_t)~COUNTED_SERVICE;
-		leave_client(relay, slot);
+		set_counted(session, slot, session->own.counted & ~(unsigned)COUNTED_SERVICE);
+		leave_client(relay, session, slot);
 	}
 	return r;
 }
 
-int tally_enter(struct relay *relay, struct slot *slot, const struct plan_service *service)
+int tally_enter(struct relay *relay, struct session *session, const struct plan_service *service)
 {
-	slot->counted = 0;
-	slot->counted_service = service->id;
+	struct slot *slot = session_slot(relay, session);
+
+	set_counted(session, slot, 0);
+	slot->counted_service = session->own.counted_service = service->id;
 	/* Two that race for the last place may both be refused. */
-	if (enter_once(relay, slot, service) == 0)
+	if (enter_once(relay, session, slot, service) == 0)
 		return 0;
-	return enter_once(relay, slot, service);
+	return enter_once(relay, session, slot, service);
 }
 
-void tally_enter_backend(struct relay *relay, struct slot *slot, uint32_t id)
+void tally_enter_backend(struct relay *relay, struct session *session, uint32_t id)
 {
-	slot->counted_backend = id;
-	note(slot, COUNTED_BACKEND);
+	struct slot *slot = session_slot(relay, session);
+
+	slot->counted_backend = session->own.counted_backend = id;
+	note(session, slot, COUNTED_BACKEND);
 	census_enter_backend(relay->census, relay->index, id);
 }
 
-void tally_leave_backend(struct relay *relay, struct slot *slot)
+void tally_leave_backend(struct relay *relay, struct session *session)
 {
-	if (!(slot->counted & COUNTED_BACKEND))
+	if (!(session->own.counted & COUNTED_BACKEND))
 		return;
-	census_leave_backend(relay->census, relay->index, slot->counted_backend);
-	slot->counted &= (uint8_t)~COUNTED_BACKEND;
+	census_leave_backend(relay->census, relay->index, session->own.counted_backend);
+	set_counted(session, session_slot(relay, session), session->own.counted & ~(unsigned)COUNTED_BACKEND);
 }
 
-void tally_leave(struct relay *relay, struct slot *slot)
+void tally_leave(struct relay *relay, struct session *session)
 {
-	tally_leave_backend(relay, slot);
-	leave_client(relay, slot);
-	if (!(slot->counted & COUNTED_SERVICE))
+	struct slot *slot = session_slot(relay, session);
+
+	tally_leave_backend(relay, session);
+	leave_client(relay, session, slot);
+	if (!(session->own.counted & COUNTED_SERVICE))
 		return;
-	census_leave_service(relay->census, relay->index, slot->counted_service);
-	slot->counted &= (uint8_t)~COUNTED_SERVICE;
+	census_leave_service(relay->census, relay->index, session->own.counted_service);
+	set_counted(session, slot, session->own.counted & ~(unsigned)COUNTED_SERVICE);
 }

@@ -8,11 +8,11 @@
 void tally_adopt(struct relay *relay);
 
 /* A session that begins. 0; -EDQUOT: the service has as many as it may, -EUSERS: the client has; it counts for nothing then. */
-int tally_enter(struct relay *relay, struct slot *slot, const struct plan_service *service);
-void tally_enter_backend(struct relay *relay, struct slot *slot, uint32_t id);
+int tally_enter(struct relay *relay, struct session *session, const struct plan_service *service);
+void tally_enter_backend(struct relay *relay, struct session *session, uint32_t id);
 
 /* Each may be called again. */
-void tally_leave_backend(struct relay *relay, struct slot *slot);
-void tally_leave(struct relay *relay, struct slot *slot);
+void tally_leave_backend(struct relay *relay, struct session *session);
+void tally_leave(struct relay *relay, struct session *session);
 
 #endif

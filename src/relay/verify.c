@@ -1,6 +1,7 @@
 #include "relay/verify.h"
 
 #include "base/clock.h"
+#include "relay/own.h"
 #include "wire/inherit.h"
 #include "wire/say.h"
 #include "wire/slot_check.h"
@@ -168,6 +169,7 @@ static void drop(struct relay *relay, uint32_t index, const char *wrong)
 	say(LOG_CRIT, "slot %u of the ledger cannot be right: %s; its session is lost (system.lost), others are not touched",
 		index, wrong);
 	atomic_store_explicit(&relay->ledger.slots[index].state, SLOT_FREE, memory_order_relaxed);
+	relay->sessions[index].own.id = 0;
 }
 
 /* Two that look right and list the same: whose it is cannot be told, and to guess could give one session's bytes to the other. */
@@ -182,7 +184,7 @@ static const char *drop_rival(struct relay *relay, uint32_t rival, const char *w
 static const char *verify_slot(struct relay *relay, uint32_t index, struct claims *claims)
 {
 	const struct slot *slot = &relay->ledger.slots[index];
-	const char *wrong = slot_wrong(slot, relay->header, relay->now_ms);
+	const char *wrong = slot_wrong(slot, relay->index, relay->now_ms);
 
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND && !wrong; s++)
 		wrong = wrong_descriptor(relay, slot, s);
@@ -234,9 +236,12 @@ int verify_ledger(struct relay *relay)
 		if (atomic_load_explicit(&slot->state, memory_order_relaxed) == SLOT_FREE)
 			continue;
 		wrong = verify_slot(relay, i, &claims);
-		if (wrong)
+		if (wrong) {
 			drop(relay, i, wrong);
-		else if (slot->record.id >> (64 - ID_BITS) > highest_id)
+			continue;
+		}
+		own_take(&relay->sessions[i], slot);
+		if (slot->record.id >> (64 - ID_BITS) > highest_id)
 			highest_id = slot->record.id >> (64 - ID_BITS);
 	}
 	verify_ids(relay->header, highest_id);

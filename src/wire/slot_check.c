@@ -30,9 +30,9 @@ static bool is_policy(const struct policy *p)
 	       p->on_backend_gone <= BACKEND_GONE_RESET && p->abort_on_close <= 1 && p->hooked <= 1;
 }
 
-static bool is_of_relay(const struct session_record *record, const struct ledger_header *header)
+static bool is_of_relay(const struct session_record *record, uint32_t relay)
 {
-	return (record->id & ((1u << RELAY_BITS) - 1)) == header->relay && record->id >> RELAY_BITS;
+	return (record->id & ((1u << RELAY_BITS) - 1)) == relay && record->id >> RELAY_BITS;
 }
 
 static bool is_record(const struct session_record *record)
@@ -49,11 +49,11 @@ static bool is_side(const struct slot *slot, enum side s)
 	       (slot->given_base[s] == 0 || slot->given_base[s] == 1) && slot->past_mark[s] >= 0;
 }
 
-const char *slot_wrong(const struct slot *slot, const struct ledger_header *header, uint64_t now_ms)
+const char *slot_wrong(const struct slot *slot, uint32_t relay, uint64_t now_ms)
 {
 	if (atomic_load_explicit(&slot->state, memory_order_relaxed) >= SLOT_STATES)
 		return "its state is none";
-	if (!is_of_relay(&slot->record, header))
+	if (!is_of_relay(&slot->record, relay))
 		return "its session is none of this relay";
 	if (!is_record(&slot->record))
 		return "its record names no service, or addresses of no kind";

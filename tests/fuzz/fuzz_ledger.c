@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "relay/ring.h"
+#include "relay/session.h"
 #include "relay/verify.h"
 #include "wire/census.h"
 #include "wire/inherit.h"
@@ -23,6 +24,7 @@ enum { LISTENERS = 2, PIPES = 3, FIRST_FD = 20, LAST_FD = FUZZ_DESCRIPTORS };
 
 static struct overlay overlay;
 static struct relay relay;
+static struct session sessions[OVERLAY_SLOTS];
 static int32_t numbers[FUZZ_DESCRIPTORS];
 static size_t number_count;
 
@@ -256,6 +258,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		return 0;
 	relay.header = relay.ledger.header;
 	relay.index = OVERLAY_RELAY;
+	relay.sessions = memset(sessions, 0, sizeof sessions);
 	relay.now_ms = clock_mono_ms();
 	r = verify_header(&relay.ledger, relay.index);
 	FUZZ_MUST(r == 0 || r == -EUCLEAN);

@@ -6,6 +6,7 @@ import os
 import struct
 
 SLOT_SIZE = 640
+NOT_OPEN = 9000
 LISTENERS, LISTENER_SIZE = 216, 168
 EVENTS_MADE = 128
 
@@ -88,3 +89,46 @@ def descriptor(ledger, session, side):
 
 def set_events_made(ledger, count):
     struct.pack_into("=Q", ledger, EVENTS_MADE, count)
+
+
+def _set(ledger, session, offset, number):
+    """Of a session over TCP without pipes; the offset is from its descriptors on."""
+    struct.pack_into("=i", ledger, descriptors_at(ledger, session) + offset, number)
+
+
+def _of_another(side):
+    return lambda ledger, session, other: _set(ledger, session, 4 * side, descriptor(ledger, other, side))
+
+
+def _fill(byte):
+    def fill(ledger, session, _other):
+        at = slot_at(ledger, session)
+        ledger[at + 8:at + SLOT_SIZE] = byte * (SLOT_SIZE - 8)
+    return fill
+
+
+# change(ledger, session, other): what no relay can go on with. `other` is not to notice.
+DAMAGES = {
+    "no such state": lambda ledger, session, other: set_state(ledger, session, 99),
+    "another's client": _of_another(0),
+    "another's backend": _of_another(1),
+    "its own client as its backend": lambda ledger, session, other: _set(ledger, session, 4, descriptor(ledger, session, 0)),
+    "a channel of the relay's own": lambda ledger, session, other: _set(ledger, session, 0, 3),
+    "not open": lambda ledger, session, other: _set(ledger, session, 0, NOT_OPEN),
+    "beyond all that can be": lambda ledger, session, other: _set(ledger, session, 4, 0x7fffffff),
+    "negative": lambda ledger, session, other: _set(ledger, session, 4, -2),
+    "a pipe that is none": lambda ledger, session, other: _set(ledger, session, 8, 1000),
+    "a pipe beyond all": lambda ledger, session, other: _set(ledger, session, 8, 0x7fffffff),
+    "zeros": _fill(b"\0"),
+    "ones": _fill(b"\xff"),
+    "text": _fill(b"A"),
+}
+# While it runs: what its successor could not tell from the truth.
+LIVE_DAMAGES = DAMAGES | {
+    "free": lambda ledger, session, other: set_state(ledger, session, 0),
+    "over": lambda ledger, session, other: set_state(ledger, session, 6),
+    "counts for another service": lambda ledger, session, other: _set(ledger, session, 100, 7),
+    "counts for no backend that there is": lambda ledger, session, other: _set(ledger, session, 104, -1),
+    "another session's name": lambda ledger, session, other: struct.pack_into(
+        "=Q", ledger, slot_at(ledger, session) + 8, int(session, 16) + (1 << 20)),
+}

@@ -2,7 +2,6 @@
 import os
 import random
 import signal
-import struct
 
 import pytest
 
@@ -11,50 +10,8 @@ import scribble
 from waiting import wait_for
 
 SESSIONS = 24
-NOT_OPEN = 9000
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to open what a relay has open")
-
-
-def set_descriptor(ledger, session, side, fd):
-    at = scribble.descriptors_at(ledger, session) + 4 * side
-    ledger[at:at + 4] = struct.pack("=i", fd)
-
-
-def get_descriptor(ledger, session, side):
-    at = scribble.descriptors_at(ledger, session) + 4 * side
-    return struct.unpack("=i", ledger[at:at + 4])[0]
-
-
-def set_pipe(ledger, session, pipe):
-    at = scribble.descriptors_at(ledger, session) + 8
-    ledger[at:at + 4] = struct.pack("=i", pipe)
-
-
-def fill(ledger, session, byte):
-    at = scribble.slot_at(ledger, session)
-    ledger[at + 8:at + scribble.SLOT_SIZE] = byte * (scribble.SLOT_SIZE - 8)
-
-
-def of_another(side):
-    return lambda ledger, session, other: set_descriptor(ledger, session, side, get_descriptor(ledger, other, side))
-
-
-DAMAGES = {
-    "no such state": lambda ledger, session, other: scribble.set_state(ledger, session, 99),
-    "another's client": of_another(0),
-    "another's backend": of_another(1),
-    "its own client as its backend": lambda ledger, session, other: set_descriptor(ledger, session, 1, get_descriptor(ledger, session, 0)),
-    "a channel of the relay's own": lambda ledger, session, other: set_descriptor(ledger, session, 0, 3),
-    "not open": lambda ledger, session, other: set_descriptor(ledger, session, 0, NOT_OPEN),
-    "beyond all that can be": lambda ledger, session, other: set_descriptor(ledger, session, 1, 0x7fffffff),
-    "negative": lambda ledger, session, other: set_descriptor(ledger, session, 1, -2),
-    "a pipe that is none": lambda ledger, session, other: set_pipe(ledger, session, 1000),
-    "a pipe beyond all": lambda ledger, session, other: set_pipe(ledger, session, 0x7fffffff),
-    "zeros": lambda ledger, session, other: fill(ledger, session, b"\0"),
-    "ones": lambda ledger, session, other: fill(ledger, session, b"\xff"),
-    "text": lambda ledger, session, other: fill(ledger, session, b"A"),
-}
 
 
 @pytest.fixture
@@ -91,7 +48,7 @@ def killed_with(warden, change):
 
 def test_what_cannot_be_right_is_dropped_alone(busy):
     warden, clients = busy()
-    victims = dict(zip(clients, DAMAGES.items()))
+    victims = dict(zip(clients, scribble.DAMAGES.items()))
     others = [session for session in clients if session not in victims]
 
     def damage(ledger):

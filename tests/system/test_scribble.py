@@ -47,7 +47,7 @@ def busy(through, backend):
     def make(count):
         warden = through(backend(peers.echo).address, hooked=True, top={"hang_after": "60s"})
         warden.expect_deaths("relay")
-        warden.expected_log += ["cannot be right", "stands in no ledger", "system.lost", "faster than they could be logged"]
+        warden.expected_log += ["cannot be right", "stands in no ledger", "system.lost", "system.failed", "faster than they could be logged"]
 
         def add():
             opened.append(peers.connect(warden.address))
@@ -98,11 +98,13 @@ def test_running_relay(busy, killed):
         finally:
             over.set()
             writer.join()
+    assert warden.role("relay 0") == relay, "it is not to die of what it can tell"
     if not killed:  # it has to do with them once more
         for session in victims:
             clients[session].reset()
         ask_all(warden, victims)
     rounds = [m.rounds for m in moving]
+    assert warden.role("relay 0") == relay
     relay.kill()
     warden.wait_role("relay 0", not_this=relay)
     wait_for(lambda: all(m.rounds > before or m.wrong for m, before in zip(moving, rounds)), "bytes that move again")
@@ -112,6 +114,39 @@ def test_running_relay(busy, killed):
         clients[session].reset()
     wait_for(lambda: warden.status()["leases"]["held"] == OTHERS, lambda: f"{OTHERS} leases: {warden.status()['leases']}", 30)
     assert warden.role("steward") == steward
+
+
+@pytest.mark.parametrize("touched", (True, False), ids=("and used", "and at rest"))
+def test_damage_that_a_running_relay_can_tell(busy, touched):
+    """It ends that session, with a reason, and no other one; it need not be started again."""
+    warden, clients = busy(len(scribble.LIVE_DAMAGES) + OTHERS)
+    relay, steward = warden.role("relay 0"), warden.role("steward")
+    victims = dict(zip(clients, scribble.LIVE_DAMAGES.items()))
+    others = [session for session in clients if session not in victims]
+    moving = [Moving(clients[session]) for session in others]
+    for at, (session, (what, change)) in enumerate(victims.items()):
+        with scribble.ledger_of(relay) as ledger:
+            slot = scribble.index_of(ledger, session)
+            change(ledger, session, others[at % OTHERS])
+        if touched:
+            clients[session].send(1)
+        assert clients[session].read_to_end().kind == "reset", what
+        assert warden.role("relay 0") == relay, what
+        warden.log.wait(f"slot {slot} of the ledger cannot be right.*session {session} ends")
+        end, = wait_for(lambda: [e for e in warden.log.ends() if e.session == session], f"the end of {session}: {what}")
+        assert end.reason == "system.failed", (what, end)
+    rounds = [m.rounds for m in moving]
+    wait_for(lambda: all(m.rounds > before or m.wrong for m, before in zip(moving, rounds)), "bytes that move")
+    check_served(warden, {})
+    for m in moving:
+        m.end()
+    wait_for(lambda: warden.status()["leases"]["held"] == OTHERS, lambda: f"{OTHERS} leases: {warden.status()['leases']}", 30)
+    wait_for(lambda: {s["id"] for s in warden.sessions()} == set(others), "no sessions but the others")
+    counts = warden.status()
+    assert warden.role("relay 0") == relay and warden.role("steward") == steward and counts["relays"][0]["starts"] == 1, counts
+    relay.kill()  # what it made anew, the next one finds right
+    warden.wait_role("relay 0", not_this=relay)
+    check_served(warden, {session: clients[session] for session in others}, 0)
 
 
 def killed_with(warden, change):
