@@ -80,6 +80,14 @@ static void on_ended(void *context, const struct session_key *key, const struct 
 		leases_end(s->leases, key, record, recovered);
 }
 
+static void on_missed(void *context, const struct session_key *key)
+{
+	struct steward *s = context;
+
+	reclaims_forget(s->reclaims, key);
+	leases_missed(s->leases, key);
+}
+
 static void on_connected(void *context, const struct session_key *key, const struct session_record *record)
 {
 	struct steward *s = context;
@@ -135,6 +143,7 @@ static void on_roster_closed(void *context)
 static const struct roster_host roster_host = {
 	.on_acquire = on_acquire,
 	.on_ended = on_ended,
+	.on_missed = on_missed,
 	.on_connected = on_connected,
 	.on_full = on_full,
 	.on_reclaimed = on_reclaimed,

@@ -66,6 +66,12 @@ static void on_ended(void *context, const struct session_key *key, const struct 
 }
 
 /* Its lease is sought by all of the key. */
+static void on_missed(void *context, const struct session_key *key)
+{
+	(void)context;
+	FUZZ_MUST(key->id && key->relay == OVERLAY_RELAY && key->incarnation == 1);
+}
+
 static void on_connected(void *context, const struct session_key *key, const struct session_record *record)
 {
 	(void)context;
@@ -119,7 +125,7 @@ static void on_closed(void *context)
 	((struct steward_world *)context)->closed = true;
 }
 
-static const struct roster_host roster_host = {on_acquire, on_ended, on_connected, on_full, on_reclaimed, on_relay_began,
+static const struct roster_host roster_host = {on_acquire, on_ended, on_missed, on_connected, on_full, on_reclaimed, on_relay_began,
 	on_resolve, on_violation, on_progress, on_closed};
 
 static json_t *status(void *context)

@@ -18,6 +18,7 @@ from waiting import wait_for
 SESSIONS = 16
 ACQUIRING, RELAYING = 2, 4
 GROWTH_KB = 16384
+NAMES = 20
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to take descriptors from other processes")
 
@@ -155,6 +156,37 @@ def test_what_it_may_not_say(stage):
     assert len(warden.log.matching("relay 0 said what it may not")) >= len(said)
     assert not warden.log.matching("relay 1 .*said what it may not")
     assert len(hooks.runs("acquire")) == acquired and not hooks.runs("release")
+
+
+def test_ever_new_names(stage):
+    """A lease for each of as many sessions as it likes to name, of one slot: it has one of them at a time."""
+    stage = stage()
+    warden, hooks = stage.warden, stage.warden.hooks["hooks"]
+    warden.expected_log += ["nobody said that it is over", "system.lost", "stands in no ledger"]
+    silent = stage.add_silent()
+    acquired = len(hooks.runs("acquire"))
+    relay = stage.stop_relay()
+    with scribble.ledger_of(relay) as ledger, hostile.as_relay(relay) as channel:
+        slot, at = scribble.index_of(ledger, silent), scribble.slot_at(ledger, silent)
+        client = hostile.take_descriptor(relay.pid, scribble.descriptor(ledger, silent, 0))
+        scribble.set_state(ledger, silent, ACQUIRING)
+        for i in range(NAMES):
+            name = int(silent, 16) + ((i + 1) << 26)
+            struct.pack_into("=Q", ledger, at + 8, name)
+            assert channel.say(message("ACQUIRE", session(name, slot)), (client,))
+            wait_for(lambda: len(hooks.runs("acquire")) == acquired + i + 1, "its lease")
+            wait_for(lambda: warden.status()["leases"]["held"] == len(stage.of), "the end of the one before")
+        wait_for(lambda: len(hooks.released()) == NAMES, lambda: f"releases: {hooks.released()}")
+        assert all(run.reason == "system.lost" for run in hooks.released())
+        struct.pack_into("=Q", ledger, at + 8, int(silent, 16))
+        scribble.set_state(ledger, silent, RELAYING)
+        os.close(client)
+        stage.check(sessions=stage.others)
+    relay.kill()
+    warden.wait_role("relay 0", not_this=relay)
+    wait_for(lambda: len(hooks.released()) == NAMES + 1, "the last one's release")
+    del stage.of[silent]
+    stage.check()
 
 
 def test_what_means_nothing(stage):

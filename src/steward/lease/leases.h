@@ -68,6 +68,10 @@ void leases_recover(struct leases *leases, bool (*lives)(void *context, const st
 enum { LEASE_CHECK_CALLS = 32 };
 void leases_check(struct leases *leases);
 
+/* Its slot is another session's now, and nobody has said that it is over, or will: what it holds is given back. So a relay has no more
+ * leases at a time than slots, whatever it says; those that are being given back aside, which clients that come and go have, too. */
+void leases_missed(struct leases *leases, const struct session_key *key);
+
 /* The config in force; kept by reference until the next call. Running leases keep the release command they were acquired
  * under. */
 void leases_configure(struct leases *leases, const struct config *config);

@@ -127,6 +127,13 @@ static void end_forgotten(struct lease *lease)
 	lease_end(lease, &record, true);
 }
 
+void leases_missed(struct leases *leases, const struct session_key *key)
+{
+	struct lease *lease = leases_find(leases, key);
+	if (lease)
+		end_forgotten(lease);
+}
+
 void leases_check(struct leases *leases)
 {
 	struct slot slot;

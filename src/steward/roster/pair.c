@@ -33,6 +33,7 @@ static void on_handle_closed(uv_handle_t *handle)
 	close(p->channel);
 	ledger_unmap(&p->ledger);
 	free(p->answers);
+	free(p->asked);
 	free(p);
 	if (--roster->open == 0 && roster->closing)
 		roster->host->on_closed(roster->context);
@@ -49,6 +50,13 @@ int pair_new(struct pair **ret, struct roster *roster, const struct message_pair
 		free(p);
 		return r;
 	}
+	p->asked = calloc(p->ledger.slot_count, sizeof *p->asked);
+	if (!p->asked) {
+		close(channel);
+		ledger_unmap(&p->ledger);
+		free(p);
+		return -ENOMEM;
+	}
 	p->roster = roster;
 	p->name = *name;
 	p->channel = channel;
@@ -57,6 +65,7 @@ int pair_new(struct pair **ret, struct roster *roster, const struct message_pair
 	if (r < 0) {
 		close(channel);
 		ledger_unmap(&p->ledger);
+		free(p->asked);
 		free(p);
 		return r;
 	}

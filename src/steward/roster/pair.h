@@ -33,6 +33,7 @@ struct pair {
 	uint32_t plan_taken; /* generation, 0: none */
 	uint64_t events_taken, events_told;
 	struct pair_answer *answers; /* a ring */
+	uint64_t *asked; /* by slot: the session for which a lease was asked there, 0: none, or its end was told */
 	size_t answer_first, answer_count, answer_size;
 	int watched; /* uv_poll events asked for */
 };

@@ -40,6 +40,18 @@ static void refuse(struct pair *p, const struct session_key *key, struct reason 
 	roster_verdict(p->roster, key, &verdict);
 }
 
+/* A relay says that a session is over before another has its slot, unless it is not one of ours any more, or its ledger was
+ * damaged. */
+static void note_asked(struct pair *p, const struct session_key *key)
+{
+	uint64_t *asked = &p->asked[key->slot];
+	struct session_key former = key_of(p, *asked, key->slot);
+
+	if (*asked && *asked != key->id)
+		p->roster->host->on_missed(p->roster->context, &former);
+	*asked = key->id;
+}
+
 static bool handle_acquire(struct pair *p, const struct message_session *claim, int client)
 {
 	struct session_key key = key_of(p, claim->id, claim->slot);
@@ -62,6 +74,7 @@ static bool handle_acquire(struct pair *p, const struct message_session *claim, 
 				.error = ECONNRESET});
 		return true;
 	}
+	note_asked(p, &key);
 	p->roster->host->on_acquire(p->roster->context, &key, &slot.record);
 	return true;
 }
@@ -100,6 +113,8 @@ static bool handle_ended(struct pair *p, const struct message_session *claim)
 		return true;
 	if (atomic_load(&slot.state) != SLOT_RELEASING)
 		return false;
+	if (p->asked[claim->slot] == claim->id)
+		p->asked[claim->slot] = 0;
 	p->roster->host->on_ended(p->roster->context, &key, &slot.record, false);
 	return true;
 }

@@ -21,6 +21,8 @@ struct roster_host {
 	void (*on_acquire)(void *context, const struct session_key *key, const struct session_record *record);
 	/* Over; the answer is roster_durable. recovered: its processes are gone. */
 	void (*on_ended)(void *context, const struct session_key *key, const struct session_record *record, bool recovered);
+	/* Its slot is another session's, without a word of its end. */
+	void (*on_missed)(void *context, const struct session_key *key);
 	/* A hooked session's backend is connected; may be said more than once. */
 	void (*on_connected)(void *context, const struct session_key *key, const struct session_record *record);
 	/* It waits for a place in its full service; the answer is roster_room. */
