@@ -24,7 +24,7 @@ void steward_drop_change(struct steward *s)
 	service_hooks_free(s->change.preparing);
 	s->change.preparing = NULL;
 	s->change.prepared = s->change.refused = s->change.deferred = false;
-	if (s->change.config && s->change.config != s->config)
+	if (s->change.config && s->change.config != s->config && s->change.config != s->given_up)
 		config_free(s->change.config);
 	s->change.config = NULL;
 	s->change.apply = false;

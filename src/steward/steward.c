@@ -386,6 +386,7 @@ static void free_all(struct steward *s)
 	listeners_free(s->listeners);
 	plan_ids_free(s->ids);
 	config_free(s->config);
+	config_free(s->given_up);
 	if (s->resumed_fd >= 0)
 		close(s->resumed_fd);
 }

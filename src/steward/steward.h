@@ -96,6 +96,7 @@ struct steward {
 	struct census *census;
 
 	struct config *config; /* in force, NULL: none yet */
+	struct config *given_up; /* of a first start that was stopped: a predecessor's leases are released by it */
 	uint32_t generation;   /* of the last plan made */
 	bool resumed_plan;     /* the plan in force is a predecessor's */
 	int resumed_fd;        /* the plan that RESUME brought, -1: none */

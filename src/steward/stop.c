@@ -49,6 +49,8 @@ void steward_stop(struct steward *s, uint64_t deadline_ms, const struct reason *
 	}
 	log_line(LOG_NOTICE, "stopping: %" PRIu64 " sessions have until the deadline", roster_live(&s->roster));
 	listeners_abort(s->listeners);
+	if (!s->config)
+		s->given_up = s->change.config;
 	steward_drop_change(s);
 	s->phase = PHASE_STOPPING;
 	s->stopping_ms = clock_mono_ms();
