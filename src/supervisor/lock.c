@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ERROR_SIZE = 512 };
+enum { ERROR_SIZE = 512, TRY_EVERY_MS = 10 };
 
 /* Field 22 of /proc/PID/stat, proc(5); 0 if it cannot be told. Together with the pid it names a process for good. */
 static unsigned long long start_time(long pid)
@@ -95,7 +95,17 @@ static int fail(char *error, const char *directory, const char *what, int r, con
 	return r;
 }
 
-int lock_take(const char *state_directory, char error[512])
+static int lock(int fd, uint32_t wait_ms)
+{
+	for (uint32_t ms = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; ms += TRY_EVERY_MS) {
+		if (errno != EWOULDBLOCK || ms >= wait_ms)
+			return -errno;
+		usleep(TRY_EVERY_MS * 1000);
+	}
+	return 0;
+}
+
+int lock_take(const char *state_directory, uint32_t wait_ms, char error[512])
 {
 	const char *remedy = " (make it and give it to the user that tcpwarden runs as: "
 			     "install -d -m 0750 -o USER -g GROUP DIRECTORY; or set state_directory)";
@@ -112,8 +122,8 @@ int lock_take(const char *state_directory, char error[512])
 		close(directory_fd);
 		return fail(error, state_directory, "its file lock cannot be opened", r, remedy);
 	}
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		r = -errno;
+	r = lock(fd, wait_ms);
+	if (r < 0) {
 		if (r == -EWOULDBLOCK)
 			tell_holder(fd, state_directory, error);
 		else

@@ -76,7 +76,7 @@ int main(int argc, char **argv)
 	case COMMAND_EXPLAIN:
 		return ask_steward(&options);
 	case COMMAND_END_TREE:
-		return end_tree();
+		return end_tree(&tree, argv[0], options.config);
 	case COMMAND_RUN:
 		break;
 	}

@@ -66,6 +66,15 @@ void tree_on_stopped(struct tree *tree)
 	tree_end(tree, EXIT_FAILURE, SIGTERM);
 }
 
+/* The steward is told to stop before it has anything to serve by: then it judges the leases that it finds, and releases them. */
+void tree_stop_at_once(struct tree *tree)
+{
+	tree->state = TREE_STOPPING;
+	tree->stop_wanted = true;
+	tree->stop_deadline_ms = clock_mono_ms();
+	say(LOG_NOTICE, "what the dead tree had leased is released");
+}
+
 void tree_on_sigterm(uv_signal_t *handle, int signal)
 {
 	struct tree *tree = handle->data;
@@ -112,15 +121,18 @@ static void extend(struct tree *tree, uint64_t now_ms)
 	notify_say(&tree->notify, "EXTEND_TIMEOUT_USEC=%d", EXTEND_MS * 1000);
 }
 
+static uint64_t give_up_ms(const struct tree *tree)
+{
+	return tree->release_by_ms ? tree->release_by_ms : tree->stop_deadline_ms + STOP_CAP_MS;
+}
+
 void tree_check_end(struct tree *tree, uint64_t now_ms)
 {
 	if (tree->state == TREE_STOPPING || tree_is_ending(tree))
 		extend(tree, now_ms);
-	if (tree->state == TREE_STOPPING && now_ms > tree->stop_deadline_ms + STOP_CAP_MS) {
+	if (tree->state == TREE_STOPPING && now_ms > give_up_ms(tree)) {
 		say(LOG_ERR,
-			"not everything has ended %d s after shutdown_timeout: ended by force; what is still leased is released "
-			"at the next start",
-			STOP_CAP_MS / 1000);
+			"not everything has ended in time: ended by force; what is still leased is released at the next start");
 		tree_end(tree, EXIT_FAILURE, SIGKILL);
 	}
 	if (!tree_is_ending(tree))

@@ -30,6 +30,7 @@ enum {
 	FLUSH_MS = 2000,    /* in which it must be told at the end */
 	LATE_MS = 1000,     /* a tick later than this: we, and likely all others, were not run */
 	DESCRIPTORS = 4096, /* a few descriptors for each pair */
+	LET_GO_MS = 5000,   /* tree_release: for systemd to let the dead tree's lock go */
 };
 
 static void fail(struct tree *tree, int status, const char *error)
@@ -49,9 +50,9 @@ bool tree_on_failed_start(struct tree *tree, const char *who, uint32_t failures,
 		tree_end(tree, final_status, SIGKILL); /* it has told why */
 		return false;
 	}
-	if (failures < TREE_START_TRIES && tree->state == TREE_STARTING)
+	if (failures < TREE_START_TRIES && (tree->state == TREE_STARTING || tree->release_by_ms))
 		return true;
-	if (tree->state == TREE_STOPPING)
+	if (tree->state == TREE_STOPPING && !tree->release_by_ms)
 		tree_end(tree, 0, SIGKILL); /* nothing was ever served, and nothing waits to be ended in order */
 	else {
 		snprintf(error, sizeof error, "%s died %" PRIu32 " times before the service was ready: given up", who, failures);
@@ -67,7 +68,7 @@ static int prepare(struct tree *tree, char error[512])
 
 	if (r)
 		return r;
-	tree->lock_fd = lock_take(tree->settings.state_directory, error);
+	tree->lock_fd = lock_take(tree->settings.state_directory, tree->release_by_ms ? LET_GO_MS : 0, error);
 	if (tree->lock_fd < 0)
 		return tree->lock_fd == -EWOULDBLOCK ? EX_UNAVAILABLE : EX_CANTCREAT;
 	if (getrandom(&tree->id, sizeof tree->id, 0) != sizeof tree->id)
@@ -343,6 +344,8 @@ static int begin(struct tree *tree, char error[512])
 		tree->upgrade.served = tree->programs.number;
 		program_set_leave(&tree->programs, &tree->estate);
 	}
+	if (tree->release_by_ms)
+		tree_stop_at_once(tree);
 	steward_start(&tree->steward);
 	return 0;
 }
@@ -354,12 +357,13 @@ static void flush_store(struct tree *tree)
 		usleep(STORE_MS * 1000);
 }
 
-int tree_run(struct tree *tree, const char *self, const char *config_path)
+static int run(struct tree *tree, const char *self, const char *config_path, uint64_t release_by_ms)
 {
 	char error[512];
 	int r;
 
 	memset(tree, 0, sizeof *tree);
+	tree->release_by_ms = release_by_ms;
 	tree->config_path = config_path;
 	tree->self = self;
 	crossing_remember();
@@ -406,4 +410,14 @@ int tree_run(struct tree *tree, const char *self, const char *config_path)
 	estate_fini(&tree->estate);
 	notify_fini(&tree->notify);
 	return tree->exit_status;
+}
+
+int tree_run(struct tree *tree, const char *self, const char *config_path)
+{
+	return run(tree, self, config_path, 0);
+}
+
+int tree_release(struct tree *tree, const char *self, const char *config_path, uint32_t allowed_ms)
+{
+	return run(tree, self, config_path, clock_mono_ms() + allowed_ms);
 }

@@ -64,6 +64,7 @@ struct tree {
 	bool notified_reloading; /* systemd waits for READY=1 */
 	bool stop_wanted;
 	uint64_t stop_deadline_ms; /* what the steward is told */
+	uint64_t release_by_ms;    /* tree_release: by when all of it is to be over; 0: the service is run */
 	uint64_t end_at_ms;        /* ENDING: SIGKILL then */
 	bool end_killed;
 	uint64_t extended_ms; /* when systemd was last asked to wait longer */
@@ -72,6 +73,9 @@ struct tree {
 
 /* Runs the service until it ends. The exit status. */
 int tree_run(struct tree *tree, const char *self, const char *config_path);
+
+/* Likewise, but nothing is served: what a tree that has died had leased is released, within that time. 0: all of it. */
+int tree_release(struct tree *tree, const char *self, const char *config_path, uint32_t allowed_ms);
 
 /* From steward.c and pair.c. */
 void tree_on_settings(struct tree *tree, const struct message_settings *settings);
@@ -96,6 +100,7 @@ void tree_end(struct tree *tree, int status, int signal);
 bool tree_is_gone(const struct tree *tree);              /* nobody lives */
 void tree_close(struct tree *tree);                      /* closes the handles, and so ends the loop */
 void tree_check_end(struct tree *tree, uint64_t now_ms); /* a few times a second */
+void tree_stop_at_once(struct tree *tree);               /* tree_release: before anything is started */
 void tree_on_sigterm(uv_signal_t *handle, int signal);
 void tree_on_sigint(uv_signal_t *handle, int signal);
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from installed import (CLIENT, DEADLINE, PORT, configure, connect, installed, journal_text, processes, service, show, unbalanced,  # noqa: F401
+from installed import (CLIENT, DEADLINE, PORT, configure, connect, installed, journal_text, processes, seats, service, show, unbalanced,  # noqa: F401
                        wait_for)
 
 LOAD = 7000
@@ -66,10 +66,10 @@ def hold(lab):
     return client
 
 
-def kill(lab, *titles):
+def kill(lab, *titles, then="true"):
     """The supervisor and whoever is named, at one moment."""
     names = "|".join(("/sbin/tcpwarden --config", *(f"tcpwarden: {title}" for title in titles)))
-    lab.run("sh", "-c", f"kill -KILL $(pgrep -f '^[^ ]*({names})')")
+    lab.run("sh", "-c", f"kill -KILL $(pgrep -f '^[^ ]*({names})'); {then}")
 
 
 def send(lab, signal):
@@ -171,10 +171,39 @@ def test_killed_while_it_is_stopped(lab):
     assert "the rest of the tree is ended" in journal_text(lab)
 
 
+ROLES = ["steward", "holder 0", "holder 1", "relay 0", "relay 1"]
+TOGETHER = [["steward"], ["relay 0", "relay 1"], ["holder 0", "holder 1"], ["steward", "holder 0", "holder 1"],
+            ["steward", "relay 0", "relay 1"], ["holder 0", "relay 0"], ROLES]
+
+
+@pytest.mark.parametrize("roles", TOGETHER, ids=" and ".join)
+def test_others_are_killed_with_it_while_it_is_stopped(lab, roles):
+    """When the stop is over nobody is left, and what they had leased is released."""
+    lab = lab(shutdown="60s", orphan="60s")
+    client = hold(lab)
+    stop = lab.popen("systemctl", "stop", "tcpwarden")
+    wait_for(lambda: show(lab, "ActiveState") == "deactivating", lab, "it does not stop")
+    kill(lab, *roles)
+    assert stop.wait(DEADLINE) == 0
+    assert not processes(lab), journal_text(lab)
+    assert seats(lab) and not unbalanced(lab, twice=True), journal_text(lab)
+    assert client.wait(DEADLINE) != 0
+
+
+@pytest.mark.parametrize("roles", [["steward"], ROLES], ids=" and ".join)
+def test_others_are_killed_with_it_and_it_is_stopped_at_once(lab, roles):
+    lab = lab(orphan="60s")
+    client = hold(lab)
+    kill(lab, *roles, then="systemctl stop tcpwarden")
+    assert not processes(lab), journal_text(lab)
+    assert seats(lab) and not unbalanced(lab, twice=True), journal_text(lab)
+    assert client.wait(DEADLINE) != 0 and show(lab, "ActiveState") != "active"
+
+
 def test_killed_and_stopped_at_once(lab):
     """Whichever of the two systemd hears of first."""
     lab = lab(orphan="1s")
     client = hold(lab)
-    lab.run("sh", "-c", "kill -KILL $(systemctl show --value -p MainPID tcpwarden); systemctl stop tcpwarden")
+    kill(lab, then="systemctl stop tcpwarden")
     wait_for(lambda: not processes(lab), lab, "the tree does not end")
     assert client.wait(DEADLINE) != 0 and not unbalanced(lab) and show(lab, "ActiveState") != "active"

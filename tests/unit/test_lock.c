@@ -41,20 +41,20 @@ static int tear_down(void **state)
 static void test_one_at_a_time(void **state)
 {
 	char names_us[64];
-	int fd = lock_take(directory, error), copy;
+	int fd = lock_take(directory, 0, error), copy;
 
 	(void)state;
 	assert_true(fd >= 0);
 	assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
-	assert_int_equal(lock_take(directory, error), -EWOULDBLOCK);
+	assert_int_equal(lock_take(directory, 0, error), -EWOULDBLOCK);
 	snprintf(names_us, sizeof names_us, "is in use by tcpwarden process %d; stop that one (kill %d)", (int)getpid(),
 		(int)getpid());
 	assert_non_null(strstr(error, names_us));
 	copy = dup(fd); /* what a holder inherits */
 	close(fd);
-	assert_int_equal(lock_take(directory, error), -EWOULDBLOCK);
+	assert_int_equal(lock_take(directory, 0, error), -EWOULDBLOCK);
 	close(copy);
-	fd = lock_take(directory, error);
+	fd = lock_take(directory, 0, error);
 	assert_true(fd >= 0);
 	close(fd);
 }
@@ -70,7 +70,7 @@ static void test_the_old_tree_is_still_ending(void **state)
 	assert_int_equal(pipe(gate), 0);
 	taker = fork();
 	if (taker == 0) {
-		if (lock_take(directory, error) < 0)
+		if (lock_take(directory, 0, error) < 0)
 			_exit(1);
 		if (fork() == 0) {
 			close(gate[1]);
@@ -80,7 +80,7 @@ static void test_the_old_tree_is_still_ending(void **state)
 		_exit(0);
 	}
 	waitpid(taker, NULL, 0);
-	assert_int_equal(lock_take(directory, error), -EWOULDBLOCK);
+	assert_int_equal(lock_take(directory, 0, error), -EWOULDBLOCK);
 	assert_non_null(strstr(error, "that has died; they end by themselves"));
 	close(gate[0]);
 	close(gate[1]);
@@ -92,23 +92,23 @@ static void test_where_nothing_can_be_made(void **state)
 
 	(void)state;
 	snprintf(below, sizeof below, "%s/no/where", parent);
-	assert_int_equal(lock_take(below, error), -ENOENT);
+	assert_int_equal(lock_take(below, 0, error), -ENOENT);
 	assert_non_null(strstr(error, below));
 	assert_non_null(strstr(error, "install -d"));
-	assert_int_equal(lock_take("/dev/null", error), -ENOTDIR);
+	assert_int_equal(lock_take("/dev/null", 0, error), -ENOTDIR);
 }
 
 static void test_no_link_is_followed(void **state)
 {
 	char path[128];
-	int fd = lock_take(directory, error);
+	int fd = lock_take(directory, 0, error);
 
 	(void)state;
 	close(fd);
 	snprintf(path, sizeof path, "%s/lock", directory);
 	unlink(path);
 	assert_int_equal(symlink("/tmp/elsewhere", path), 0);
-	assert_int_equal(lock_take(directory, error), -ELOOP);
+	assert_int_equal(lock_take(directory, 0, error), -ELOOP);
 }
 
 int main(void)
