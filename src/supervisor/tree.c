@@ -28,7 +28,7 @@ enum {
 	STORE_MS = 5, /* between tries to tell systemd what it did not take at once */
 	STORE_MOST_MS = 5000,
 	FLUSH_MS = 2000,    /* in which it must be told at the end */
-	LATE_MS = 1000,     /* a tick later than this: we, and likely all others, were not run */
+	LATE_MS = 250,      /* a tick later than this: we, and likely all others, were not run */
 	DESCRIPTORS = 4096, /* a few descriptors for each pair */
 	LET_GO_MS = 5000,   /* tree_release: for systemd to let the dead tree's lock go */
 };

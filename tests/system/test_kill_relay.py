@@ -76,7 +76,7 @@ def test_killed_at_every_step_of_a_transfer(through, load, one_in):
 
 def test_hung_relay_is_replaced(through, backend):
     server = backend(peers.echo)
-    warden = through(server.address, hooked=True, top={"hang_after": "2s"})
+    warden = through(server.address, hooked=True, top={"hang_after": "1s"})
     warden.expect_deaths("relay")
     with connect(warden.address) as client:
         client.send(1000).read(1000)

@@ -14,7 +14,7 @@ SESSIONS = 200
 WATCHED = {"client": {"dead_after": "3s"}, "backend": {"dead_after": "3s"}}
 WAITS = {"epoll_wait", "epoll_pwait", "restart_syscall"}  # all that a relay needs to let time pass
 SECONDS = 10
-BEATS_A_SECOND = 2
+BEATS_A_SECOND = 4
 
 
 @pytest.fixture(autouse=True)

@@ -139,7 +139,7 @@ static void each_word_and_switch_is_stored(void **state)
 		"workers = 3; state_directory = \"/s\"; users: { relay = \"r\"; status = \"t\"; };"
 		"control: { socket = \"off\"; group = \"g\"; mode = \"0600\"; }; limits: { connections = 99; };"
 		"log: { format = \"json\"; connected = false; };"
-		"shutdown_timeout = \"0s\"; drain_timeout = \"off\"; hang_after = \"2s\"; orphan_timeout = \"500ms\";"
+		"shutdown_timeout = \"0s\"; drain_timeout = \"off\"; hang_after = \"1s\"; orphan_timeout = \"500ms\";"
 		"services: ( { " ONE "on_failure = \"close\"; on_connect_failure = \"reset_now\"; on_policy_end = \"close\";"
 		"  on_backend_gone = \"reset\";"
 		"balance = \"source-hash\"; connect_retries = 0; backend: { keepalive = \"off\"; linger = \"background\";"

@@ -263,7 +263,7 @@ const struct setting settings_top[] = {
 		.meaning = "how long sessions may go on after SIGTERM"},
 	{"drain_timeout", SETTING_MS, FIELD(config, drain_timeout_ms), .low = 1, .high = DAYS_24, .off = true, .value = "5m",
 		.meaning = "how long sessions of what was removed or drained may go on"},
-	{"hang_after", SETTING_MS, FIELD(config, settings.hang_after_ms), .low = 2 * SECOND, .high = DAYS_24, .value = "10s",
+	{"hang_after", SETTING_MS, FIELD(config, settings.hang_after_ms), .low = SECOND, .high = DAYS_24, .value = "10s",
 		.meaning = "a role that has not moved for so long is replaced"},
 	{"orphan_timeout", SETTING_MS, FIELD(config, settings.orphan_timeout_ms), .low = 0, .high = DAYS_24, .value = "10s",
 		.meaning = "how long the roles go on without a supervisor"},
