@@ -96,7 +96,7 @@ static void do_send(struct engine *e, struct conn *c)
 	e->tally.bytes_sent += (uint64_t)sent;
 	if (from == buffer) {
 		c->message_left -= (uint64_t)sent;
-		if (!c->message_left && c->request.pace_ms)
+		if (!c->message_left && c->request.pace_ms && !e->hurried)
 			c->next_send_ms = now_ms() + c->request.pace_ms;
 	} else {
 		c->message_left = 0;
@@ -135,6 +135,13 @@ static void do_receive(struct engine *e, struct conn *c)
 		if (got > 0)
 			check_bytes(e, c, buffer, (size_t)got);
 	}
+	if (got >= 0) {
+		uint64_t now = now_ms();
+
+		if (now - c->heard_ms > c->gap_ms)
+			c->gap_ms = now - c->heard_ms;
+		c->heard_ms = now;
+	}
 	if (got > 0) {
 		c->received += (uint64_t)got;
 		e->tally.bytes_received += (uint64_t)got;
@@ -168,11 +175,13 @@ static void conn_over(struct engine *e, struct conn *c, enum load_verdict verdic
 	else
 		tally_fail(&e->tally, kind, verdict,
 			"%s %llu %s: received %llu of %llu, sent %llu of %llu, %s, errno %d, wrong at %lld, connected %d, shut "
-			"%d",
+			"%d, at %llu.%03llu s",
 			e->role == ROLE_CLIENT ? "client" : "backend", (unsigned long long)r->id, kind_word(kind),
 			(unsigned long long)c->received, (unsigned long long)script_in_total(c), (unsigned long long)c->sent,
 			(unsigned long long)script_out_total(c), end_word(c->in_end), c->in_error,
-			c->wrong ? (long long)c->wrong_at : -1LL, c->connected, c->shut);
+			c->wrong ? (long long)c->wrong_at : -1LL, c->connected, c->shut, (unsigned long long)now_ms() / 1000,
+			(unsigned long long)now_ms() % 1000);
+	tally_gap(&e->tally, c->gap_ms);
 	close(c->fd);
 	if (c->previous)
 		c->previous->next = c->next;
@@ -233,7 +242,7 @@ static bool finish_if_over(struct engine *e, struct conn *c)
 static void set_interest(struct engine *e, struct conn *c)
 {
 	uint32_t want = 0;
-	bool paced = c->next_send_ms > now_ms();
+	bool paced = c->next_send_ms > now_ms() && !e->hurried;
 	bool settles = c->requested && script_resets(c) && script_out_done(c);
 	struct epoll_event event;
 
@@ -302,7 +311,7 @@ void conn_on_events(struct engine *e, struct conn *c, uint32_t events)
 		do_receive(e, c);
 	/* One that stalls is filled at once: a nearly full socket is not reported as writable, and would never be seen to be
 	 * full. */
-	while (script_may_send(c) && c->next_send_ms <= now_ms()) {
+	while (script_may_send(c) && (c->next_send_ms <= now_ms() || e->hurried)) {
 		do_send(e, c);
 		if (!script_stalls(c) || c->blocked)
 			break;
@@ -346,6 +355,7 @@ int conn_start(struct engine *e, int fd, bool connected, const struct request *r
 	c->fd = fd;
 	c->role = e->role;
 	c->connected = connected;
+	c->heard_ms = now_ms();
 	if (request) {
 		c->request = *request;
 		c->requested = true;

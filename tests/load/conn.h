@@ -33,8 +33,9 @@ struct conn {
 	uint64_t message_left;   /* of the message being sent */
 	uint64_t draws;          /* random numbers used */
 	uint64_t next_send_ms;
-	uint32_t interest; /* epoll events asked for */
-	uint64_t wrong_at; /* offset of the first wrong byte, when wrong */
+	uint64_t heard_ms, gap_ms; /* when something last came, and the longest time in which nothing did */
+	uint32_t interest;         /* epoll events asked for */
+	uint64_t wrong_at;         /* offset of the first wrong byte, when wrong */
 	bool wrong;
 	bool waits; /* for time or acknowledgement: on the engine's waiting list */
 	struct conn *previous, *next;
@@ -50,6 +51,7 @@ struct engine {
 	struct conn *conns;   /* all that are open */
 	struct conn *waiting; /* looked at at each tick */
 	uint64_t idle;        /* stalled connections that can do nothing more */
+	bool hurried;         /* nothing is paced any more */
 	void (*on_over)(struct engine *engine);
 };
 

@@ -49,6 +49,30 @@ void tally_fail(struct tally *tally, enum kind kind, enum load_verdict verdict, 
 	va_end(args);
 }
 
+void tally_gap(struct tally *tally, uint64_t gap_ms)
+{
+	uint64_t at = gap_ms / TALLY_GAP_MS;
+
+	tally->gaps[at < TALLY_GAPS ? at : TALLY_GAPS - 1]++;
+	if (gap_ms > tally->gap_longest_ms)
+		tally->gap_longest_ms = gap_ms;
+}
+
+/* So many of a hundred connections had no longer gap. */
+static uint64_t gap_of(const struct tally *tally, unsigned percent)
+{
+	uint64_t all = 0, seen = 0;
+
+	for (unsigned i = 0; i < TALLY_GAPS; i++)
+		all += tally->gaps[i];
+	for (unsigned i = 0; i < TALLY_GAPS - 1; i++) {
+		seen += tally->gaps[i];
+		if (seen * 100 >= all * percent)
+			return (i + 1) * TALLY_GAP_MS < tally->gap_longest_ms ? (i + 1) * TALLY_GAP_MS : tally->gap_longest_ms;
+	}
+	return tally->gap_longest_ms;
+}
+
 bool tally_clean(const struct tally *tally)
 {
 	for (unsigned k = 0; k < KIND_COUNT; k++)
@@ -79,7 +103,8 @@ void tally_print(const struct tally *tally, const char *event, uint64_t duration
 				printf(", \"%s\": %" PRIu64, verdict_words[v], tally->count[k][v]);
 		printf("}");
 	}
-	printf("}, \"failures\": [");
+	printf("}, \"gap_ms\": {\"p50\": %" PRIu64 ", \"p99\": %" PRIu64 ", \"max\": %" PRIu64 "}, \"failures\": [",
+		gap_of(tally, 50), gap_of(tally, 99), tally->gap_longest_ms);
 	for (unsigned i = 0; i < tally->failure_count; i++)
 		printf("%s\"%s\"", i ? ", " : "", tally->failures[i]);
 	printf("]}\n");

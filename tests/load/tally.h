@@ -26,11 +26,12 @@ enum load_verdict {
 		LOAD_VERDICTS
 };
 
-enum { TALLY_FAILURES = 20, TALLY_TEXT = 200 };
+enum { TALLY_FAILURES = 20, TALLY_TEXT = 220, TALLY_GAPS = 1000, TALLY_GAP_MS = 10 };
 
 struct tally {
 	uint64_t count[KIND_COUNT][LOAD_VERDICTS];
 	uint64_t opened, open, bytes_sent, bytes_received;
+	uint64_t gaps[TALLY_GAPS], gap_longest_ms; /* by TALLY_GAP_MS; the last for all that are longer */
 	char failures[TALLY_FAILURES][TALLY_TEXT]; /* the first few, told in words */
 	unsigned failure_count;
 };
@@ -40,6 +41,9 @@ void tally_add(struct tally *tally, enum kind kind, enum load_verdict verdict);
 /* The same, with a line for people about what was wrong. */
 void tally_fail(struct tally *tally, enum kind kind, enum load_verdict verdict, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* For a connection that is over: the longest time in which it waited for something to come. */
+void tally_gap(struct tally *tally, uint64_t gap_ms);
 
 bool tally_clean(const struct tally *tally); /* nothing but OK */
 void tally_print(const struct tally *tally, const char *event, uint64_t duration_ms);

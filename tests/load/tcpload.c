@@ -3,6 +3,7 @@
  *   listening  the backend takes connections (with its port)
  *   idle       the client has all connections open, and all of them stalled
  *   progress   asked for by SIGUSR1
+ * SIGUSR2 brings it to its end in order: no more connections are opened, and none is paced any more.
  *   result     the last line; exit status 0 if nothing was wrong, else 1 */
 #include "address.h"
 #include "conn.h"
@@ -28,7 +29,7 @@ struct range {
 
 struct options {
 	const char *address;
-	uint64_t connections, parallel;
+	uint64_t connections, parallel, rate; /* opened a second, 0: as fast as may be */
 	struct range up, down, sizes;
 	unsigned weight[KIND_COUNT];
 	uint32_t pace_ms;
@@ -45,12 +46,14 @@ static struct engine engine;
 static struct sockaddr_storage address;
 static socklen_t address_length;
 static uint64_t started;
-static volatile sig_atomic_t told_to_end, asked_for_progress;
+static volatile sig_atomic_t told_to_end, told_to_hurry, asked_for_progress;
 
 static void on_signal(int number)
 {
 	if (number == SIGUSR1)
 		asked_for_progress = 1;
+	else if (number == SIGUSR2)
+		told_to_hurry = 1;
 	else
 		told_to_end = 1;
 }
@@ -63,7 +66,7 @@ static void usage(FILE *to)
 	      "both:    --seed N  --send-buffer BYTES  --receive-buffer BYTES\n"
 	      "backend: --backlog N\n"
 	      "client:  --connections N  --parallel N  --up BYTES[:BYTES]  --down BYTES[:BYTES]  --sizes BYTES:BYTES\n"
-	      "         --kinds WORD[=WEIGHT],...  --pace MS  --deadline SECONDS  --message TEXT\n"
+	      "         --kinds WORD[=WEIGHT],...  --pace MS  --rate N  --deadline SECONDS  --message TEXT\n"
 	      "kinds:\n",
 		to);
 	for (unsigned k = 0; k < KIND_COUNT; k++)
@@ -120,7 +123,7 @@ static void parse(int argc, char **argv)
 		{"parallel", 1, NULL, 'p'}, {"up", 1, NULL, 'u'}, {"down", 1, NULL, 'd'}, {"sizes", 1, NULL, 'z'},
 		{"kinds", 1, NULL, 'k'}, {"pace", 1, NULL, 'a'}, {"seed", 1, NULL, 's'}, {"deadline", 1, NULL, 't'},
 		{"message", 1, NULL, 'm'}, {"send-buffer", 1, NULL, 'S'}, {"receive-buffer", 1, NULL, 'R'},
-		{"backlog", 1, NULL, 'b'}, {"help", 0, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"backlog", 1, NULL, 'b'}, {"rate", 1, NULL, 'r'}, {"help", 0, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	int option;
 	unsigned sum = 0;
 
@@ -167,6 +170,9 @@ static void parse(int argc, char **argv)
 			break;
 		case 'b':
 			options.backlog = (int)number(optarg);
+			break;
+		case 'r':
+			options.rate = number(optarg);
 			break;
 		case 'h':
 			usage(stdout);
@@ -239,10 +245,20 @@ static int open_socket(int flags)
 	return fd;
 }
 
-/* Opens connections until `parallel` are open or all were. */
+/* How many may have been opened by now. */
+static uint64_t due(void)
+{
+	uint64_t paced = options.rate ? (now_ms() - started) * options.rate / 1000 : options.connections;
+
+	return paced < options.connections ? paced : options.connections;
+}
+
+/* Opens connections until `parallel` are open or all that are due were. */
 static void open_more(struct engine *e)
 {
-	while (e->tally.opened < options.connections && e->tally.open < options.parallel && !told_to_end) {
+	uint64_t wanted = due();
+
+	while (e->tally.opened < wanted && e->tally.open < options.parallel && !told_to_end && !e->hurried) {
 		struct request request = request_of(e->tally.opened);
 		int fd = open_socket(SOCK_NONBLOCK);
 		int rc = connect(fd, (struct sockaddr *)&address, address_length);
@@ -309,7 +325,7 @@ static bool over(void)
 		return true;
 	if (engine.role == ROLE_BACKEND)
 		return false;
-	return (engine.tally.opened == options.connections && !engine.tally.open) ||
+	return ((engine.tally.opened == options.connections || engine.hurried) && !engine.tally.open) ||
 	       now_ms() - started > options.deadline_s * 1000;
 }
 
@@ -319,7 +335,7 @@ static void run(int listener)
 	bool idle_told = false;
 
 	while (!over()) {
-		int n = epoll_wait(engine.epoll, events, EVENTS, engine.waiting ? TICK_MS : IDLE_WAIT_MS);
+		int n = epoll_wait(engine.epoll, events, EVENTS, engine.waiting || options.rate ? TICK_MS : IDLE_WAIT_MS);
 
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.ptr)
@@ -334,6 +350,7 @@ static void run(int listener)
 			idle_told = true;
 			tally_print(&engine.tally, "idle", now_ms() - started);
 		}
+		engine.hurried = told_to_hurry;
 		if (asked_for_progress) {
 			asked_for_progress = 0;
 			tally_print(&engine.tally, "progress", now_ms() - started);
@@ -370,6 +387,7 @@ int main(int argc, char **argv)
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGUSR1, &action, NULL);
+	sigaction(SIGUSR2, &action, NULL);
 	started = now_ms();
 	if (role == ROLE_BACKEND)
 		listener = start_listening();
