@@ -112,14 +112,21 @@ struct bench {
 	bool late;
 };
 
+/* What a timer's callback brings about is else seen only after the next thing that the loop waits for: the deadline. */
+static void count(struct bench *b, int *what)
+{
+	++*what;
+	uv_stop(&b->loop);
+}
+
 static void on_change(void *context)
 {
-	((struct bench *)context)->changes++;
+	count(context, &((struct bench *)context)->changes);
 }
 
 static void on_ready(void *context)
 {
-	((struct bench *)context)->readies++;
+	count(context, &((struct bench *)context)->readies);
 }
 
 static void on_stopped(void *context)
@@ -188,7 +195,8 @@ static int tear_down(void **state)
 
 	write_slate(0, "", false);
 	resolver_stop(b->resolver);
-	uv_run(&b->loop, UV_RUN_DEFAULT);
+	while (uv_run(&b->loop, UV_RUN_DEFAULT))
+		;
 	assert_int_equal(b->stops, 1);
 	assert_int_equal(uv_loop_close(&b->loop), 0);
 	config_free(b->config);
