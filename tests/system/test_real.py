@@ -83,6 +83,9 @@ def postgres(scratch, server):
     run(f"{POSTGRES}/initdb", "-D", data, "-U", "tester", "-A", "trust", "--no-sync", cwd=scratch, **who)
     server(f"{POSTGRES}/postgres", "-D", data, "-p", port, "-k", scratch, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off",
            "-c", "max_connections=50", port=port, cwd=scratch, **who)
+    # It listens before it has started up.
+    wait_for(lambda: subprocess.run([f"{POSTGRES}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]).returncode == 0,
+             "that PostgreSQL takes connections", 60)
     return port
 
 
