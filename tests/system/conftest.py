@@ -21,13 +21,27 @@ FULL = os.environ.get("TCPWARDEN_TEST_FULL") == "1"
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes more than some 20 seconds; run with TCPWARDEN_TEST_FULL=1")
+    for marker in ("slow: takes more than some 20 seconds; run with TCPWARDEN_TEST_FULL=1",
+                   "takes(seconds): about so long by itself; the longest ones begin first, so that no worker is left alone with them",
+                   "xdist_group(name): they share what is made once for a module, so one worker takes them all"):
+        config.addinivalue_line("markers", marker)
     process.become_subreaper()
+    if os.geteuid() == 0 and not config.option.collectonly and getattr(config.option, "dist", "no") == "no":
+        # Whoever runs tests has his ports for himself: this process, or each of its workers.
+        network = OwnNetwork()
+        network.__enter__()
+        config.add_cleanup(lambda: network.__exit__(None, None, None))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def longest_first(item):
+    takes = item.get_closest_marker("takes")
+    return -takes.args[0] if takes else 0
+
+
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=longest_first)
     if FULL or "slow" in (config.option.markexpr or ""):
         return
     slow = [item for item in items if "slow" in item.keywords]

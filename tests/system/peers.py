@@ -2,6 +2,7 @@
 import collections
 import errno
 import fcntl
+import os
 import random
 import socket
 import struct
@@ -173,13 +174,16 @@ def connect(address, deadline=20.0, receive_buffer=None, send_buffer=None, sourc
 
 
 _taken_ports = set()
+# Workers that share a network share out its ports: one that one of them has found, another one must not find before it is used.
+_worker, _workers = (int(os.environ.get(f"PYTEST_XDIST_WORKER{what}", default).strip("gw")) for what, default in (("", "0"), ("_COUNT", "1")))
+_ports = range(11000 + _worker, 32000, _workers)
 
 
 def free_port(host="127.0.0.1"):
     """A port that nobody listens on now, below those that the kernel gives to clients, so that nobody gets it by chance."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for _ in range(1000):
-        port = random.randrange(11000, 32000)
+        port = random.choice(_ports)
         if port in _taken_ports:
             continue
         with socket.socket(family) as s:
@@ -210,7 +214,6 @@ class Backend:
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind(at)
         if self.address.startswith("unix:"):
-            import os
             os.chmod(at, 0o777)
         self.listener.listen(backlog)
         self._acceptor = threading.Thread(target=self._accept, daemon=True)

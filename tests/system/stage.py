@@ -2,6 +2,7 @@
 became of each, by name."""
 import contextlib
 import datetime
+import sys
 import threading
 import time
 
@@ -22,6 +23,12 @@ def selected(request, parameter):
     """The values of that parameter in the tests of this module that are to run."""
     items = [item for item in request.session.items if item.module is request.module and hasattr(item, "callspec")]
     return {item.callspec.params[parameter] for item in items if parameter in item.callspec.params}
+
+
+def say(request, lines):
+    """To whoever runs the tests. Not to stdout: a worker's is heard by nobody."""
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print("", *lines, sep="\n", file=sys.stderr)
 
 
 class Stage:

@@ -142,6 +142,7 @@ def test_judge_sees_a_disguised_reset_and_wrong_books(tcpwarden, run):
     assert sum(found) > len(found) * 0.9
 
 
+@pytest.mark.takes(12)
 @pytest.mark.parametrize("seed, size", [pytest.param(1, SMALL, id="small"), *SEEDS])
 def test_chaos(tcpwarden, run, seed, size):
     front = Front(tcpwarden, run(seed))

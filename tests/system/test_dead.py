@@ -10,8 +10,10 @@ import dead
 import lab as lab_module
 from dead import Row, Scene
 from lab import Lab
-from stage import PACINGS, Stage, selected, side_by_side, stamp
+from stage import PACINGS, Stage, say, selected, side_by_side, stamp
 from waiting import wait_for
+
+pytestmark = [pytest.mark.xdist_group("dead"), pytest.mark.takes(15)]
 
 DEAD_AFTER = 10.0
 PATIENCE = 16.0
@@ -151,8 +153,7 @@ def show(request, scenes):
     titles = [row.title for row in ROWS]
     for (title, pacing), row in sorted(cells.items(), key=lambda item: titles.index(item[0][0])):
         lines.append(f"{title:44}{pacing:14}" + "".join(f"{row.get(c, ''):20}" for c in columns).rstrip())
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print("", *lines, sep="\n")
+    say(request, lines)
 
 
 @pytest.mark.parametrize("pacing", PACINGS)

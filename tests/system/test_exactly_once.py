@@ -75,6 +75,7 @@ def check(journal, killed_steward):
     return taken, wrong
 
 
+@pytest.mark.takes(9)
 @pytest.mark.parametrize("victims", [["steward"], pytest.param(["steward", "relay 0", "relay 1"], marks=pytest.mark.slow),
                                      pytest.param(["steward", "relay 0", "holder 1"], marks=pytest.mark.slow)], ids="+".join)
 def test_killed_at_random(kept, victims):

@@ -385,6 +385,7 @@ def test_the_example(through, load):
     wait_for(lambda: not held(), "no seat taken")
 
 
+@pytest.mark.takes(10)
 @pytest.mark.parametrize("victims", [["helper"], ["steward"], ["helper", "steward"]], ids="+".join)
 def test_killed_at_random(helped, load, victims):
     server = load.backend()

@@ -234,6 +234,7 @@ def is_heard(channel, body, client):
         return False
 
 
+@pytest.mark.takes(8)
 def test_ledger_of_lies(stage):
     """All that a relay can write is nonsense: its own sessions end, and no one else's."""
     stage = stage()

@@ -76,6 +76,7 @@ def test_judge(scratch, lines, verdict):
     assert not wrong if verdict is None else len(wrong) == 1 and verdict in wrong[0], wrong
 
 
+@pytest.mark.takes(11)
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
 def test_kill_anything(through, load, seed):
     sessions, kills, stay_s = (1000, 60, 30) if FULL else (60, 14, 2)

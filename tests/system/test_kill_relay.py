@@ -29,6 +29,7 @@ def transfers(warden, load, server, interval, count=200, size=8 * MB):
     return killer
 
 
+@pytest.mark.takes(30)
 @pytest.mark.parametrize("interval_ms", [50, 20])
 def test_killed_in_mid_transfer(through, load, interval_ms):
     server = load.backend()
@@ -59,6 +60,7 @@ def test_killed_while_hooks_run(through, load):
     wait_for(lambda: len(warden.hooks["hooks"].released()) >= 300, "300 releases", 30)
 
 
+@pytest.mark.takes(10)
 @pytest.mark.parametrize("one_in", [3000, 300])
 def test_killed_at_every_step_of_a_transfer(through, load, one_in):
     if not daemon.build_directory(kill_points=True):

@@ -1,4 +1,6 @@
 """The steward is killed at any moment: no lease without a release, no session lost, whoever waits is served."""
+import pytest
+
 import peers
 from killer import Killer
 from peers import End, connect
@@ -56,6 +58,7 @@ def test_session_that_ended_meanwhile_is_released(through, backend):
     assert released.reason == "client.closed" and released.bytes_to_backend == "10"
 
 
+@pytest.mark.takes(12)
 def test_killed_at_random_under_connecting_clients(through, load):
     server = load.backend()
     warden = through(server.address, hooked=True, top={"workers": 2})

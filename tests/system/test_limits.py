@@ -151,6 +151,7 @@ def test_a_crowd_from_one_address_never_gets_more(through, backend):
         warden.wait_sessions(0)
 
 
+@pytest.mark.takes(8)
 @pytest.mark.parametrize("which", ["per_client", "connections"])
 def test_exact_through_deaths_of_relays(through, backend, which):
     """Held by both relays; while the one or the other is dead or adopts, no one more is served, and after it as many as before."""

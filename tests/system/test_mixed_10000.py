@@ -1,6 +1,8 @@
 """10,000 connections that end in every way: nothing leaks, nothing is disguised, the books balance."""
 import collections
 
+import pytest
+
 from peers import connect, free_port
 from settings import service
 from waiting import wait_for
@@ -10,6 +12,7 @@ KINDS = "fin=30,ask=15,late=15,client_rst=12,backend_rst=12,abrupt=12,early_rst=
 REASONS = {"client_rst": "client.reset", "backend_rst": "backend.reset", "ask": "backend.closed", "late": "client.closed"}
 
 
+@pytest.mark.takes(15)
 def test_mixed_ends(tcpwarden, load):
     server = load.backend()
     warden = tcpwarden({"workers": 2}, start=False)

@@ -76,6 +76,7 @@ def test_same_as_the_table():
     assert permits == {(state, effect) for state, effect in states.items() if effect != "NOTHING"}
 
 
+@pytest.mark.takes(15)
 def test_holds(tmp_path):
     said = verify(MODEL, tmp_path, "-DSAFETY")
     assert "errors: 0" in said, said
@@ -84,6 +85,7 @@ def test_holds(tmp_path):
     assert not [line for line in unreached if "MOVE(" in line or "PERMITS(" in line], said
 
 
+@pytest.mark.takes(15)
 def test_comes_to_an_end(tmp_path):
     said = verify(MODEL, tmp_path, "-DNP", options=["-l"])
     assert "errors: 0" in said and "non-progress cycles" in said, said

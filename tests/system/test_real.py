@@ -190,6 +190,7 @@ def test_curl_from_nginx(through, scratch, server):
     assert int(warden.hooks["hooks"].released()[0].bytes_to_client) >= size
 
 
+@pytest.mark.takes(12)
 def test_redis_benchmark(through, scratch, server):
     need("redis-server", "redis-benchmark")
     port = free_port()

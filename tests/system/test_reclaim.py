@@ -17,8 +17,10 @@ from daemon import Daemon, build_directory
 from holders import TIMEOUT, Case
 from lab import Lab
 from peers import End, connect
-from stage import side_by_side
+from stage import say, side_by_side
 from waiting import wait_for
+
+pytestmark = [pytest.mark.xdist_group("reclaim"), pytest.mark.takes(15)]
 
 SOON = 2.0      # the next client is to be served so soon
 SURELY = 10.0   # and so soon on a machine that is short of time: long before dead_after
@@ -204,7 +206,7 @@ def stage(request):
                 except AssertionError as e:
                     faults[name] = e
             yield {case.name: case for case in made}, faults
-            show(request, made)
+            say(request, [f"{case.name:28} {case.how} after {case.took:.2f} s" for case in made if hasattr(case, "took")])
         finally:
             for case in made:
                 if hasattr(case, "backend"):
@@ -212,11 +214,6 @@ def stage(request):
             for daemon in daemons.values():
                 daemon.end_by_force()
                 daemon.discard()
-
-
-def show(request, made):
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print("", *(f"{case.name:28} {case.how} after {case.took:.2f} s" for case in made if hasattr(case, "took")), sep="\n")
 
 
 def look_up(stage, name):

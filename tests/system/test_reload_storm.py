@@ -5,6 +5,8 @@ import socket
 import subprocess
 import threading
 
+import pytest
+
 import peers
 from killer import Killer
 from peers import End, connect, free_port
@@ -12,6 +14,7 @@ from settings import service
 from waiting import wait_for
 
 
+@pytest.mark.takes(8)
 def test_two_configs_in_turn_under_load(through, load):
     """Services and addresses come and go, of every kind, and every other config is wrong; nobody who was served notices."""
     server = load.backend()

@@ -70,6 +70,7 @@ def ask_all(warden, sessions):
         assert result.returncode == 0 or "no session" in result.stdout, result
 
 
+@pytest.mark.takes(8)
 @pytest.mark.parametrize("killed", (True, False), ids=("and killed", "and left alone"))
 def test_running_relay(busy, killed):
     """Others move their bytes meanwhile, and the steward answers."""

@@ -19,6 +19,8 @@ from settings import merged
 from slow import busy, check, exchange, idle, part, stalled
 from stage import PACINGS, Stage, selected, side_by_side, stamp
 
+pytestmark = [pytest.mark.xdist_group("slow"), pytest.mark.takes(50)]
+
 MB = 1 << 20
 READER_S = 180 if FULL else 45     # longer than anything that could take it for dead
 LOSS_S = 60 if FULL else 20

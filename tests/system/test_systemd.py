@@ -1,8 +1,12 @@
 """The service as its unit runs it."""
 import subprocess
 
+import pytest
+
 from installed import (BUILD, CLIENT, CONFIG, DEADLINE, PORT, configure, connect, installed, journal, journal_text, service, show,  # noqa: F401
                        wait_for)
+
+pytestmark = [pytest.mark.xdist_group("systemd"), pytest.mark.takes(15)]
 
 
 def test_unit_is_sound(installed):

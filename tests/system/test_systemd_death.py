@@ -9,6 +9,8 @@ import pytest
 from installed import (CLIENT, DEADLINE, PORT, configure, connect, installed, journal_text, processes, seats, service, show, unbalanced,  # noqa: F401
                        wait_for)
 
+pytestmark = [pytest.mark.xdist_group("systemd_death"), pytest.mark.takes(55)]
+
 LOAD = 7000
 CONFIG = """\
 workers = 2;

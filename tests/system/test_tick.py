@@ -23,6 +23,7 @@ def strace():
         pytest.skip("needs strace")
 
 
+@pytest.mark.takes(15)
 @pytest.mark.parametrize("rto_max", [True, False], ids=["rto_max", "paced"])
 def test_idle_sessions_cost_no_system_calls(through, backend, rto_max):
     server = backend(peers.hold)
@@ -50,6 +51,7 @@ def test_idle_sessions_cost_no_system_calls(through, backend, rto_max):
         assert calls.get("getsockopt", 0) >= 1 and calls.get("recvfrom", 0) >= 1, calls
 
 
+@pytest.mark.takes(10)
 def test_look_at_a_stalled_session_is_one_system_call(through, backend):
     server = backend(peers.hold, send_buffer=16384)
     warden = through(server.address, **WATCHED)

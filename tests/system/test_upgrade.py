@@ -34,6 +34,7 @@ def test_sessions_are_handed_over(through, backend):
     warden.note_baseline()
 
 
+@pytest.mark.takes(15)
 def test_under_load(through, load):
     """Bulk and small messages, ends of every kind, and clients that arrive all the time."""
     server = load.backend()
@@ -210,6 +211,7 @@ def whole(warden):
     return wait_for(find, "a whole pair", 30)
 
 
+@pytest.mark.takes(25)
 @pytest.mark.parametrize("victim", ["old relay", "old holder", "new relay", "new holder"])
 def test_killed_at_any_moment_of_a_hand_over(through, load, victim):
     server = load.backend()
@@ -250,6 +252,7 @@ def test_killed_at_any_moment_of_a_hand_over(through, load, victim):
     warden.check_descriptors = False
 
 
+@pytest.mark.takes(8)
 @pytest.mark.parametrize("one_in", [1000, 100])
 def test_killed_at_every_step_of_a_hand_over(through, load, one_in):
     if not daemon.build_directory(kill_points=True):

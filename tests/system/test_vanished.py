@@ -52,6 +52,7 @@ class Far:
             asker.sendall(json.dumps({"request": "probe", "id": self.id}).encode() + b"\n")
 
 
+@pytest.mark.takes(13)
 @pytest.mark.parametrize("side", ["client", "backend"])
 def test_cut_off(lab, through, backend, side):
     """Idle, and then with bytes outstanding; a peer that is back is alive."""
@@ -84,6 +85,7 @@ def test_keepalive_unanswered(lab, through, backend):
     far.client.close()
 
 
+@pytest.mark.takes(14)
 @pytest.mark.parametrize("side", ["client", "backend"])
 def test_a_probe_postpones_no_death(lab, through, backend, side):
     """One that was not answered then does not count later."""
