@@ -8,9 +8,10 @@
  * A client prints the seconds that it took. These two hold their connections until SIGTERM:
  *   load hold PORT COUNT PACE_MS        so many, with 64 bytes there and back on each, once (0) or every so often
  *   load stall PORT COUNT BYTES         so many that each ask for a download and read none of it
- * They print "ready" when all are open, and at the end how many messages a second were answered since.
- * A PORT may be ADDRESS:PORT, of IPv4. And what a server does that starts programs itself:
- *   load spawn PROGRAM DESCRIPTORS COUNT  so many runs by fork and exec, some at a time, with so many sockets open */
+ * They print "ready" when all are open, and at the end how many messages a second were answered since. At SIGUSR1 the first says
+ * for how many milliseconds one of its connections had to wait for its answer, at most, since it was last told to. A PORT may be
+ * ADDRESS:PORT, of IPv4. And what a server does that starts programs itself: load spawn PROGRAM DESCRIPTORS COUNT  so many runs
+ * by fork and exec, some at a time, with so many sockets open */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -30,13 +31,15 @@ enum { MESSAGE = 64, CHUNK = 256 << 10, EVENTS = 256, LOOK_MS = 100, OPEN_US = 5
 
 struct conn {
 	int fd;
-	uint64_t left; /* bytes to send (backend) or to receive (client) */
-	bool known;    /* backend: the first message has come */
+	uint64_t left;  /* bytes to send (backend) or to receive (client) */
+	bool known;     /* backend: the first message has come */
+	double asked_s; /* hold: since when it waits for an answer */
 };
 
 static char buffer[CHUNK];
 static int epoll;
-static volatile sig_atomic_t told_to_end;
+static volatile sig_atomic_t told_to_end, told_to_say;
+static double longest_s; /* until an answer came */
 
 static void fail(const char *what)
 {
@@ -221,8 +224,15 @@ static void on_sigterm(int number)
 	told_to_end = 1;
 }
 
+static void on_sigusr1(int number)
+{
+	(void)number;
+	told_to_say = 1;
+}
+
 static void say_ready(void)
 {
+	signal(SIGUSR1, on_sigusr1);
 	signal(SIGTERM, on_sigterm);
 	puts("ready");
 	fflush(stdout);
@@ -233,14 +243,32 @@ static uint64_t answers(int timeout_ms)
 {
 	struct epoll_event events[EVENTS];
 	int n = epoll_wait(epoll, events, EVENTS, timeout_ms);
+	double now = now_s();
 	uint64_t done = 0;
 
 	for (int i = 0; i < n; i++) {
 		struct conn *c = events[i].data.ptr;
 
-		done += c->left && take(c);
+		if (!c->left || !take(c))
+			continue;
+		done++;
+		if (now - c->asked_s > longest_s)
+			longest_s = now - c->asked_s;
 	}
 	return done;
+}
+
+static void say_longest(struct conn **conns, uint64_t count)
+{
+	double now = now_s();
+
+	told_to_say = 0; /* first: who has read it may ask again at once */
+	for (uint64_t i = 0; i < count; i++)
+		if (conns[i]->left && now - conns[i]->asked_s > longest_s)
+			longest_s = now - conns[i]->asked_s;
+	printf("%.1f\n", longest_s * 1e3);
+	fflush(stdout);
+	longest_s = 0;
 }
 
 /* The kernel asks those who fall silent together together, too, and of more than net.core.netdev_max_backlog packets at once the
@@ -272,12 +300,17 @@ static void hold(const char *port, uint64_t count, uint64_t pace_ms)
 	double began = now_s(), gap_s = (double)pace_ms / 1e3 / (double)count;
 	uint64_t done = 0, sent = 0;
 
+	longest_s = 0;
 	while (!told_to_end) {
 		/* One that has not answered yet misses its turn. */
 		for (; pace_ms && began + (double)sent * gap_s <= now_s(); sent++)
-			if (!conns[sent % count]->left)
+			if (!conns[sent % count]->left) {
+				conns[sent % count]->asked_s = now_s();
 				ask(conns[sent % count], 0);
+			}
 		done += answers(pace_ms ? 1 : LOOK_MS);
+		if (told_to_say)
+			say_longest(conns, count);
 	}
 	printf("%.0f\n", (double)done / (now_s() - began));
 }
