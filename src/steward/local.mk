@@ -100,7 +100,7 @@ src_steward_libsteward_a_SOURCES = \
 	src/steward/roster/client_socket.c src/steward/roster/client_socket.h \
 	src/steward/roster/end_counts.c src/steward/roster/end_counts.h \
 	src/steward/roster/pair.c src/steward/roster/pair.h \
-	src/steward/roster/pair_requests.c \
+	src/steward/roster/pair_death.c src/steward/roster/pair_requests.c \
 	src/steward/roster/roster.c src/steward/roster/roster.h \
 	src/steward/drain.c \
 	src/steward/full.c \

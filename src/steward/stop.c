@@ -67,6 +67,8 @@ void steward_stop_step(struct steward *s)
 	if (s->phase != PHASE_STOPPING || s->closing)
 		return;
 	roster_tick(&s->roster);
+	if (s->orphaned_ms)
+		roster_lose_dead(&s->roster);
 	if (roster_quiet(&s->roster) || (now_ms >= s->stopping_ms + CLOSE_MS && roster_live(&s->roster) == 0)) {
 		release(s);
 		return;

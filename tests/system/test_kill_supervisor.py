@@ -40,6 +40,27 @@ def test_tree_ends_in_order(through, backend):
         wait_for(lambda: server.accepted == 3, "the backend's connection")
 
 
+@pytest.mark.parametrize("roles", [["relay 0"], ["holder 0"], ["holder 0", "relay 0"], ["holder 0", "holder 1"]], ids=" and ".join)
+def test_tree_ends_in_order_after_more_deaths(through, load, roles):
+    """Whoever else dies at that moment but the steward: all end, and every release runs."""
+    server = load.backend()
+    warden = through(server.address, hooked=True, top={"workers": 2, "orphan_timeout": "1s"})
+    warden.expect_deaths("supervisor", *{role.split()[0] for role in roles})
+    warden.expected_log += [".*"]
+    client = load.client(warden.address, connections=40, parallel=40, kinds="fin", up=10_000_000, down=10_000_000, pace=20, deadline=60)
+    warden.wait_sessions(40)
+    hooks = warden.hooks["hooks"]
+    tree = {p.title.removeprefix("tcpwarden: "): p for p in warden.tree()}
+    warden.popen.kill()
+    for role in roles:
+        tree[role].kill()
+    warden.popen.wait()
+    wait_for(lambda: not warden.tree(), lambda: f"the end of the tree: {warden.tree()}", 60)
+    client.stop(clean=False)
+    assert len(hooks.released()) == 40 and not hooks.imbalance()
+    warden.ended = True
+
+
 def test_sigterm_to_an_orphaned_steward_ends_it_now(through, backend):
     server = backend(peers.collect)
     warden = through(server.address, hooked=True, top={"orphan_timeout": "1h"})

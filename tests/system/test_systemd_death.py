@@ -12,6 +12,7 @@ from installed import (CLIENT, DEADLINE, PORT, configure, connect, installed, jo
 pytestmark = [pytest.mark.xdist_group("systemd_death"), pytest.mark.takes(55)]
 
 LOAD = 7000
+SESSIONS = 12
 CONFIG = """\
 workers = 2;
 state_directory = "/var/lib/tcpwarden";
@@ -59,12 +60,12 @@ def all_well(client):
     return result
 
 
-def hold(lab):
-    """A session that was used once, and will be again on close()."""
-    client = lab.popen("/opt/tcpload", "client", "--connect", f"127.0.0.1:{PORT}", "--connections", 1, "--parallel", 1, "--kinds", "fin",
+def hold(lab, count=1):
+    """So many sessions that last."""
+    client = lab.popen("/opt/tcpload", "client", "--connect", f"127.0.0.1:{PORT}", "--connections", count, "--parallel", count, "--kinds", "fin",
                        "--up", 40_000_000, "--down", 40_000_000, "--pace", 20, "--deadline", 60,
                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    wait_for(lambda: '"client"' in lab.run("tcpwardenctl", "--json", "sessions", check=False).stdout, lab, "no session")
+    wait_for(lambda: lab.run("tcpwardenctl", "--json", "sessions", check=False).stdout.count('"client"') >= count, lab, "no sessions")
     return client
 
 
@@ -182,7 +183,7 @@ TOGETHER = [["steward"], ["relay 0", "relay 1"], ["holder 0", "holder 1"], ["ste
 def test_others_are_killed_with_it_while_it_is_stopped(lab, roles):
     """When the stop is over nobody is left, and what they had leased is released."""
     lab = lab(shutdown="60s", orphan="60s")
-    client = hold(lab)
+    client = hold(lab, SESSIONS)
     stop = lab.popen("systemctl", "stop", "tcpwarden")
     wait_for(lambda: show(lab, "ActiveState") == "deactivating", lab, "it does not stop")
     kill(lab, *roles)
@@ -195,7 +196,7 @@ def test_others_are_killed_with_it_while_it_is_stopped(lab, roles):
 @pytest.mark.parametrize("roles", [["steward"], ROLES], ids=" and ".join)
 def test_others_are_killed_with_it_and_it_is_stopped_at_once(lab, roles):
     lab = lab(orphan="60s")
-    client = hold(lab)
+    client = hold(lab, SESSIONS)
     kill(lab, *roles, then="systemctl stop tcpwarden")
     assert not processes(lab), journal_text(lab)
     assert seats(lab) and not unbalanced(lab, twice=True), journal_text(lab)

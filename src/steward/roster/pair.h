@@ -31,12 +31,18 @@ struct pair {
 	bool violated; /* nothing more is heard until it says hello anew */
 	bool hello_due, plan_due, drain_due, kill_due;
 	uint32_t plan_taken; /* generation, 0: none */
+	uint64_t ownerless_ms; /* since when the owner of its ledger is dead, uv_now, 0: lives */
 	uint64_t events_taken, events_told;
 	struct pair_answer *answers; /* a ring */
 	uint64_t *asked; /* by slot: the session for which a lease was asked there, 0: none, or its end was told */
 	size_t answer_first, answer_count, answer_size;
 	int watched; /* uv_poll events asked for */
 };
+
+static inline struct session_key pair_key(const struct pair *p, uint64_t id, uint32_t slot)
+{
+	return (struct session_key){.relay = p->name.relay, .incarnation = p->name.incarnation, .slot = slot, .id = id};
+}
 
 /* Takes both descriptors whatever comes of it. 0 or -errno (ledger_map's). */
 int pair_new(struct pair **ret, struct roster *roster, const struct message_pair *name, int ledger_fd, int channel);
@@ -55,6 +61,10 @@ void pair_tell_event(struct pair *pair, const struct ledger_event *event);
 
 /* pair_requests.c: what a relay asks. False: it said what it may not. */
 bool pair_handle(struct pair *pair, struct message *message);
+
+/* pair_death.c. Nobody has its end of the channel any more; or, where the service manager keeps that for a successor of the
+ * supervisor, its relay is dead and no other has come for long. */
+bool pair_is_dead(struct pair *pair, uint64_t now_ms);
 
 /* Ends what its ledger still lists as lost. */
 void pair_end_lost(struct pair *pair);

@@ -7,17 +7,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
 #include <syslog.h>
 
 enum { ID_RELAY_BITS = 6 };
 static_assert(CENSUS_RELAYS == 1 << ID_RELAY_BITS, "a session's id names its relay");
-
-static struct session_key key_of(const struct pair *p, uint64_t id, uint32_t slot)
-{
-	return (struct session_key){.relay = p->name.relay, .incarnation = p->name.incarnation, .slot = slot, .id = id};
-}
 
 /* 1: the slot holds that session, copied to *ret; 0: not now; -1: no such slot can be. */
 static int claimed_slot(const struct pair *p, const struct message_session *claim, struct slot *ret)
@@ -45,7 +38,7 @@ static void refuse(struct pair *p, const struct session_key *key, struct reason 
 static void note_asked(struct pair *p, const struct session_key *key)
 {
 	uint64_t *asked = &p->asked[key->slot];
-	struct session_key former = key_of(p, *asked, key->slot);
+	struct session_key former = pair_key(p, *asked, key->slot);
 
 	if (*asked && *asked != key->id)
 		p->roster->host->on_missed(p->roster->context, &former);
@@ -54,7 +47,7 @@ static void note_asked(struct pair *p, const struct session_key *key)
 
 static bool handle_acquire(struct pair *p, const struct message_session *claim, int client)
 {
-	struct session_key key = key_of(p, claim->id, claim->slot);
+	struct session_key key = pair_key(p, claim->id, claim->slot);
 	struct slot slot;
 	int r = claimed_slot(p, claim, &slot);
 
@@ -81,7 +74,7 @@ static bool handle_acquire(struct pair *p, const struct message_session *claim, 
 
 static bool handle_full(struct pair *p, const struct message_session *claim)
 {
-	struct session_key key = key_of(p, claim->id, claim->slot);
+	struct session_key key = pair_key(p, claim->id, claim->slot);
 	struct slot slot;
 	int r = claimed_slot(p, claim, &slot);
 
@@ -103,7 +96,7 @@ static bool handle_reclaimed(struct pair *p, const struct message_reclaimed *rec
 
 static bool handle_ended(struct pair *p, const struct message_session *claim)
 {
-	struct session_key key = key_of(p, claim->id, claim->slot);
+	struct session_key key = pair_key(p, claim->id, claim->slot);
 	struct slot slot;
 	int r = claimed_slot(p, claim, &slot);
 
@@ -207,71 +200,4 @@ bool pair_handle(struct pair *p, struct message *m)
 		break;
 	}
 	return false;
-}
-
-static int compare_ids(const void *a, const void *b)
-{
-	uint64_t x, y;
-
-	memcpy(&x, a, sizeof x);
-	memcpy(&y, b, sizeof y);
-	return (x > y) - (x < y);
-}
-
-/* The sessions whose end stands in the ring, sorted. */
-static size_t ended_ids(const struct pair *p, uint64_t ret[LEDGER_EVENTS])
-{
-	uint64_t made = atomic_load_explicit(&p->ledger.header->events_made, memory_order_acquire);
-	size_t count = 0;
-
-	/* Downwards, as many as there can be: a count that is a lie may be the highest of all numbers. */
-	for (uint64_t i = 0; i < LEDGER_EVENTS && i < made; i++) {
-		struct ledger_event e;
-
-		if (ledger_read_event(&p->ledger, made - i, &e) == 0 && e.kind == EVENT_ENDED)
-			ret[count++] = e.record.id;
-	}
-	qsort(ret, count, sizeof *ret, compare_ids);
-	return count;
-}
-
-void pair_end_lost(struct pair *p)
-{
-	static uint64_t ids[LEDGER_EVENTS]; /* 32 KiB: the loop's thread is the only user */
-	size_t id_count;
-	struct slot slot;
-
-	pair_take_events(p, LEDGER_EVENTS); /* all that there can be */
-	id_count = ended_ids(p, ids);
-	for (uint32_t i = 0;; i++) {
-		struct session_key key;
-		struct ledger_event e = {.kind = EVENT_ENDED, .slot = i};
-		unsigned state;
-		int r = ledger_read_slot(&p->ledger, i, &slot);
-
-		if (r == -ENOENT)
-			return;
-		state = atomic_load(&slot.state);
-		/* No one writes it any more, so what is half written is all that will ever be known of it. What is no session of
-		 * that relay is none. */
-		if (state == SLOT_FREE || (slot.record.id & (CENSUS_RELAYS - 1)) != p->name.relay)
-			continue;
-		slot.record.service[SERVICE_NAME_SIZE - 1] = '\0';
-		e.record = slot.record;
-		for (int side = 0; side < SIDES; side++) {
-			uint64_t moved = atomic_load(&slot.moved[side]);
-
-			if (moved > e.record.bytes[side])
-				e.record.bytes[side] = moved;
-		}
-		if (e.record.reason.who == WHO_NONE)
-			e.record.reason = (struct reason){.who = WHO_SYSTEM, .how = HOW_LOST, .state = (uint8_t)state};
-		if (e.record.ended_ms == 0)
-			e.record.ended_ms = uv_now(p->roster->loop);
-		key = key_of(p, e.record.id, i);
-		if (slot.policy.hooked && state != SLOT_REFUSING && state != SLOT_WAITING)
-			p->roster->host->on_ended(p->roster->context, &key, &e.record, state != SLOT_RELEASING);
-		if (!bsearch(&e.record.id, ids, id_count, sizeof ids[0], compare_ids))
-			pair_tell_event(p, &e);
-	}
 }

@@ -85,6 +85,13 @@ void roster_lose(struct roster *r, const struct message_pair *name)
 	r->host->on_progress(r->context);
 }
 
+void roster_lose_dead(struct roster *r)
+{
+	for (uint32_t i = 0; i < r->relays; i++)
+		if (r->of[i] && pair_is_dead(r->of[i], uv_now(r->loop)))
+			roster_lose(r, &r->of[i]->name);
+}
+
 bool roster_complete(const struct roster *r)
 {
 	for (uint32_t i = 0; i < r->relays; i++)

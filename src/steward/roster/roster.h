@@ -69,6 +69,10 @@ int roster_add(struct roster *roster, const struct message_pair *pair, int ledge
 /* Its descriptor table is gone: every session in its ledger is ended as system.lost, if it is not ended already. */
 void roster_lose(struct roster *roster, const struct message_pair *pair);
 
+/* Likewise each pair of which no process is left, as far as that can be seen from here: for when there is no supervisor to say so. Call
+ * it now and then. */
+void roster_lose_dead(struct roster *roster);
+
 bool roster_complete(const struct roster *roster); /* a pair at each index */
 
 /* From now on relays are heard, and greeted. */
