@@ -115,7 +115,8 @@ class Daemon:
 
     # Life
 
-    def start(self, ready=True, arguments=()):
+    def start(self, ready=True, arguments=(), inside=()):
+        """inside: a command that runs another one, as unshare(1)."""
         environment = {
             "PATH": os.environ["PATH"],
             "TCPWARDEN_LIBEXECDIR": f"{self.program('steward')}:{self.program('relay')}",
@@ -136,7 +137,7 @@ class Daemon:
             command = ["/bin/bash", "-c", f'export LISTEN_PID=$$; exec "$@" {moves}', "bash", *command]
         with open(self.log_path, "a") as log:
             self.popen = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, env=environment, cwd="/",
+                [*inside, *command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, env=environment, cwd="/",
                 start_new_session=True, pass_fds=tuple(passed.values()),
                 **({"user": "nobody", "group": grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name, "extra_groups": []}
                    if self.user == "nobody" else {}))

@@ -64,6 +64,7 @@ EXTRA_DIST += \
 	tests/system/test_manual.py \
 	tests/system/test_mixed_10000.py \
 	tests/system/test_model.py \
+	tests/system/test_power_cut.py \
 	tests/system/test_probe.py \
 	tests/system/test_real.py \
 	tests/system/test_relay.py \
