@@ -97,6 +97,13 @@ int books_state(int fd)
 	return r < 0 ? r : now.tcpi_state;
 }
 
+/* Nothing given to it is unacknowledged, which one look tells: SIOCOUTQ would have been 0. After a reset these say 0 whatever
+ * there was. If moreover nothing is unread a moment later, nothing was at that look, since only we take. */
+static bool is_at_rest(const struct tcp_info *info)
+{
+	return info->tcpi_state != CLOSE && info->tcpi_unacked == 0 && info->tcpi_notsent_bytes == 0;
+}
+
 int books_read(int fd, unsigned known, struct books *ret)
 {
 	struct tcp_info a, b;
@@ -110,6 +117,9 @@ int books_read(int fd, unsigned known, struct books *ret)
 			return r;
 		fin_in = (known & BOOKS_FINISHED) || fin_received(fd, a.tcpi_state, &error);
 		unread = count(fd, SIOCINQ);
+		unacknowledged = 0;
+		if (unread == 0 && is_at_rest(&a))
+			break;
 		unacknowledged = count(fd, SIOCOUTQ);
 		r = books_info(fd, &b);
 		if (r < 0)
@@ -131,6 +141,7 @@ int books_read(int fd, unsigned known, struct books *ret)
 	default: /* a number from the kernel, not an enum of ours */
 		fin_out = false;
 	}
+	ret->unread = unread;
 	ret->received = (int64_t)a.tcpi_bytes_received - fin_in;
 	ret->taken = ret->received - unread;
 	ret->given = (int64_t)a.tcpi_bytes_acked + unacknowledged - fin_out;

@@ -10,6 +10,7 @@ struct books {
 	int64_t taken;    /* of those, taken from the socket by recv or splice */
 	int64_t given;    /* bytes given to the socket by send or splice; our FIN is not counted, a connected socket's SYN is */
 	int64_t acked;    /* of those, acknowledged by the peer's kernel */
+	int unread;       /* received and not taken */
 	int state;        /* enum tcp_state of tcp_states.h: 1 ESTABLISHED .. 7 CLOSE .. */
 	bool fin_received;
 	bool fin_acked;   /* our FIN was sent and acknowledged */
