@@ -362,7 +362,7 @@ def test_linger_delivers(through, backend, linger):
 
 def test_slow_reader_gets_all_although_it_takes_longer_than_linger_timeout(through, backend):
     """linger_timeout counts from the last sign of progress: a slow peer is not a dead one."""
-    server = backend(lambda peer: peer.send(2 * MB).finish().read_to_end())
+    server = backend(lambda peer: peer.read_to_end() and peer.send(2 * MB).finish())
     warden = through(server.address, client={"linger_timeout": "1s"}, backend={"linger_timeout": "1s"})
     began = time.monotonic()
     with connect(warden.address, receive_buffer=65536) as client:
