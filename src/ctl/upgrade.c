@@ -66,7 +66,7 @@ int upgrade_follow(struct channel *channel, const char *socket, bool json)
 	json_t *answer = channel_next(channel);
 	const char *error = json_string_value(json_object_get(answer, "error"));
 	json_int_t after = json_integer_value(json_object_get(answer, "after"));
-	int unreachable = 0, unbegun = 0, result = -1;
+	int unreachable = 0, unbegun = 0, result = -1; /* looks: in a row; in all, since who tells may die again and again */
 
 	if (!json_is_true(json_object_get(answer, "ok"))) {
 		fprintf(stderr, "tcpwardenctl: %s\n", error ? error : "refused");
@@ -78,7 +78,7 @@ int upgrade_follow(struct channel *channel, const char *socket, bool json)
 		json_t *status = ask_status(socket);
 
 		unreachable = status ? 0 : unreachable + 1;
-		unbegun = !status || is_under_way(status) ? 0 : unbegun + 1;
+		unbegun += status && !is_under_way(status);
 		if (status)
 			result = judge(status, after, json);
 		json_decref(status);

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 import peers
+from daemon import build_directory
 from peers import End, connect
 from waiting import wait_for
 
@@ -151,3 +152,28 @@ def test_many_sessions_are_listed(through, load):
     assert len(set(ids)) == 2000
     assert warden.ctl("sessions").count("relaying") == 2000
     client.stop()
+
+
+def test_upgrade_that_never_begins_is_given_up(tmp_path):
+    """Also while each steward that could tell dies soon after."""
+    path = str(tmp_path / "control.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(8)
+        ctl = subprocess.Popen([os.path.join(build_directory(), "src", "ctl", "tcpwardenctl"), "--socket", path, "upgrade"], stderr=subprocess.PIPE,
+                               text=True)
+        listener.settimeout(1)
+        asked = 0
+        while ctl.poll() is None and asked < 500:
+            try:
+                s, _ = listener.accept()
+            except TimeoutError:
+                continue
+            with s, s.makefile("rw") as stream:
+                asked += 1
+                request = json.loads(stream.readline())["request"]
+                if asked % 10:
+                    print('{"ok": true, "after": 3}' if request == "upgrade" else '{"ok": true, "upgrade": {"number": 3, "state": "done", "error": ""}}',
+                          file=stream)
+        ctl.kill()
+        assert "no upgrade was begun" in ctl.communicate()[1] and ctl.returncode == 1 and asked > 100
