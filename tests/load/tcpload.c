@@ -1,6 +1,7 @@
 /* tcpload: many checked connections, as their client or as their backend. See usage() for the command line, request.h for the
  * kinds of connections, tally.h for the result. What happens is printed as lines of JSON:
  *   listening  the backend takes connections (with its port)
+ *   started    the client takes signals
  *   idle       the client has all connections open, and all of them stalled
  *   progress   asked for by SIGUSR1
  * SIGUSR2 brings it to its end in order: no more connections are opened, and none is paced any more.
@@ -391,6 +392,9 @@ int main(int argc, char **argv)
 	started = now_ms();
 	if (role == ROLE_BACKEND)
 		listener = start_listening();
+	else
+		puts("{\"event\": \"started\"}");
+	fflush(stdout);
 	run(listener);
 	engine_end_all(&engine);
 	tally_print(&engine.tally, "result", now_ms() - started);

@@ -89,3 +89,4 @@ class LoadClient(Load):
         for name, value in options.items():
             words += [f"--{name.replace('_', '-')}", value]
         super().__init__(directory, "client", "--connect", address, *words)
+        self.wait_event("started")
