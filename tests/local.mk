@@ -4,4 +4,5 @@ include tests/config/local.mk
 include tests/system/local.mk
 include tests/load/local.mk
 include tests/chaos/local.mk
+include tests/storm/local.mk
 include tests/fuzz/local.mk

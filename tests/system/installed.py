@@ -1,4 +1,5 @@
 """The service as its unit runs it, installed under a real systemd (systemd_lab.py)."""
+import contextlib
 import json
 import os
 import shutil
@@ -54,21 +55,27 @@ assert c.recv(1) == b""
 """
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """Booted, with `make install` done and the users made; the service does not run yet."""
-    reason = systemd_lab.why_not()
-    if reason:
-        pytest.skip(reason)
-    stage = tmp_path_factory.mktemp("stage")
+@contextlib.contextmanager
+def booted(stage):
+    """A container with `make install` done, by way of that directory, and the users made."""
     made = subprocess.run(["make", "-C", BUILD, "install", f"DESTDIR={stage}"], capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
-    tools = tmp_path_factory.mktemp("tools")
-    os.mkdir(tools / "opt")
-    shutil.copy(os.path.join(BUILD, "tests", "load", "tcpload"), tools / "opt" / "tcpload")
     with systemd_lab.SystemdLab() as lab:
         lab.install(stage)
         lab.run("systemd-sysusers")
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Booted; the service does not run yet."""
+    reason = systemd_lab.why_not()
+    if reason:
+        pytest.skip(reason)
+    tools = tmp_path_factory.mktemp("tools")
+    os.mkdir(tools / "opt")
+    shutil.copy(os.path.join(BUILD, "tests", "load", "tcpload"), tools / "opt" / "tcpload")
+    with booted(tmp_path_factory.mktemp("stage")) as lab:
         lab.write("/etc/tcpwarden/seat", HOOK)
         lab.run("chmod", "755", "/etc/tcpwarden", "/etc/tcpwarden/seat")
         lab.install(tools)

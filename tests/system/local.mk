@@ -78,6 +78,7 @@ EXTRA_DIST += \
 	tests/system/test_slice.py \
 	tests/system/test_slow.py \
 	tests/system/test_stall.py \
+	tests/system/test_storm.py \
 	tests/system/test_succession.py \
 	tests/system/test_supervisor.py \
 	tests/system/test_systemd.py \

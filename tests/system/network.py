@@ -24,6 +24,28 @@ def _open_own():
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
+@contextlib.contextmanager
+def _within(fd):
+    home = _open_own()
+    try:
+        _call("setns", fd, CLONE_NEWNET)
+        yield
+    finally:
+        _call("setns", home, CLONE_NEWNET)
+        os.close(home)
+
+
+@contextlib.contextmanager
+def network_of(pid):
+    """This thread, and what it starts, is in that process's network while this lasts."""
+    fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with _within(fd):
+            yield
+    finally:
+        os.close(fd)
+
+
 class Network:
     """A network namespace, at first with nothing but its loopback. Needs root.
 
@@ -58,13 +80,8 @@ class Network:
 
     @contextlib.contextmanager
     def inside(self):
-        home = _open_own()
-        try:
-            _call("setns", self.fd, CLONE_NEWNET)
+        with _within(self.fd):
             yield self
-        finally:
-            _call("setns", home, CLONE_NEWNET)
-            os.close(home)
 
     def set(self, name, value):
         """A setting of /proc/sys/net; from inside."""

@@ -3,8 +3,8 @@ step in one write to a journal, with its parent, the steward that started it: th
 import collections
 import os
 
-# What a file's making finds there already was done before: noclobber makes it one step. A part is slow, a part refuses, and of what
-# is given back a part fails at first.
+# What a file's making finds there already was done before: noclobber makes it one step. A part is slow, a part ({refuses}) refuses, and
+# of what is given back a part ({fails}) fails at first.
 SCRIPT = """#!/bin/sh
 # resource take | give
 cd '{directory}' || exit 1
@@ -15,13 +15,13 @@ set -C
 case $1 in
 take)
 	say taking
-	case $lease in *[0-3]) sleep 0.05 ;; *4) say refused; exit 75 ;; esac
+	case $lease in *[0-3]) sleep 0.05 ;; {refuses}) say refused; exit 75 ;; esac
 	if [ -e "given/$lease" ]; then say late; exit 1; fi
 	once taken || {{ say taken-twice; exit 1; }}
 	say taken ;;
 give)
 	say giving
-	case $lease in *[56]) sleep 0.05 ;; *7) [ "$TCPWARDEN_ATTEMPT" -gt 1 ] || {{ say failed; exit 1; }} ;; esac
+	case $lease in *[56]) sleep 0.05 ;; {fails}) [ "$TCPWARDEN_ATTEMPT" -gt 1 ] || {{ say failed; exit 1; }} ;; esac
 	if once given; then say given; else say again; fi ;;
 esac
 """
@@ -30,17 +30,19 @@ DONE = ("given", "again")
 
 
 class Resource:
-    def __init__(self, directory):
+    def __init__(self, directory, seen_as=None, refuses="*4", fails="*7"):
+        """seen_as: where the daemon finds it, if it is in a container. refuses, fails: which leases (a pattern of the shell)."""
         self.directory = directory
-        self.path = os.path.join(directory, "resource")
+        self.path = os.path.join(seen_as or directory, "resource")
         self.reapers = {str(os.getpid())}  # who becomes the parent of a hook whose steward has died; a daemon's supervisor is one, too
         self._journal = os.path.join(directory, "journal")
         for each in ("", "taken", "given"):
             os.mkdir(os.path.join(directory, each))
             os.chmod(os.path.join(directory, each), 0o777)
-        with open(self.path, "w") as f:
-            f.write(SCRIPT.format(directory=directory))
-        os.chmod(self.path, 0o755)
+        script = os.path.join(directory, "resource")
+        with open(script, "w") as f:
+            f.write(SCRIPT.format(directory=seen_as or directory, refuses=refuses, fails=fails))
+        os.chmod(script, 0o755)
         with open(self._journal, "w"):
             os.chmod(self._journal, 0o666)
 
