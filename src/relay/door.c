@@ -186,6 +186,14 @@ void doors_drain(struct relay *relay)
 			door_close(relay, relay->header->listeners[i].id);
 }
 
+bool doors_are_any(const struct relay *relay)
+{
+	for (uint32_t i = 0; i < LEDGER_LISTENERS; i++)
+		if (state_of(&relay->header->listeners[i]) != LISTENER_FREE)
+			return true;
+	return false;
+}
+
 /* Errors of the connection, not of the listener: accept(2). */
 static bool is_of_client(int error)
 {

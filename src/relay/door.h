@@ -25,6 +25,9 @@ void doors_rest(struct relay *relay);
 /* Accepting goes on after a rest, if there is room. */
 void doors_resume(struct relay *relay);
 
+/* Some are listed. */
+bool doors_are_any(const struct relay *relay);
+
 /* At adoption: watches what the ledger lists. */
 void doors_adopt(struct relay *relay);
 

@@ -23,6 +23,7 @@ src_relay_librelay_a_SOURCES = \
 	src/relay/question.c src/relay/question.h \
 	src/relay/reclaim.c src/relay/reclaim.h \
 	src/relay/relay.c src/relay/relay.h \
+	src/relay/retire.c src/relay/retire.h \
 	src/relay/review.c src/relay/review.h \
 	src/relay/ring.c src/relay/ring.h \
 	src/relay/session.c src/relay/session.h src/relay/slot.h \

@@ -3,6 +3,7 @@
 #include "relay/door.h"
 #include "relay/hand_over.h"
 #include "relay/relay.h"
+#include "relay/retire.h"
 #include "relay/session.h"
 #include "wire/inherit.h"
 #include "wire/message.h"
@@ -72,10 +73,12 @@ static void on_channel(uv_poll_t *poll, int status, int events)
 
 	(void)events;
 	while (r == 1) {
-		r = message_receive(
-			INHERIT_SUPERVISOR, &message, message_bit(MESSAGE_SUPERVISOR) | message_bit(MESSAGE_HAND_OVER));
+		r = message_receive(INHERIT_SUPERVISOR, &message,
+			message_bit(MESSAGE_SUPERVISOR) | message_bit(MESSAGE_HAND_OVER) | message_bit(MESSAGE_RETIRE));
 		if (r == 1 && message.header.kind == MESSAGE_HAND_OVER)
 			hand_over_asked(relay, &message);
+		else if (r == 1 && message.header.kind == MESSAGE_RETIRE)
+			retire_told(relay, message.body.retire.retires);
 		else if (r == 1)
 			take(relay, message.fds[0]);
 		else if (r == -EBADMSG)

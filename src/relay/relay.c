@@ -9,6 +9,7 @@
 #include "relay/own.h"
 #include "relay/probe.h"
 #include "relay/reclaim.h"
+#include "relay/retire.h"
 #include "relay/review.h"
 #include "relay/ring.h"
 #include "relay/session.h"
@@ -332,7 +333,7 @@ int relay_run(const struct relay_birth *birth, char *title)
 	dup2(STDIN_FILENO, HOLDER_FORMER); /* this program can run: it is not going to give way */
 	/* Before the first sleep: libuv arms its watchers here. */
 	uv_run(&relay.loop, UV_RUN_NOWAIT);
-	while (!parent_orphan_is_done(&relay))
+	while (!parent_orphan_is_done(&relay) && !retire_is_done(&relay))
 		turn(&relay);
 	return 0;
 }

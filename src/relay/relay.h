@@ -14,7 +14,7 @@
  *             terms: its policy, in the slot and on its sockets
  *   probe     asking a session's peers whether they live, when someone wants to know
  *   place     what a session counts for, and waiting for it; reclaim: rounds of asking all who hold (question: one of them)
- *   hand_over giving all to another holder, and so ending
+ *   hand_over giving all to another holder, and so ending     retire    ending when nothing is left
  *   ring      the events that the steward makes the log of
  *   books, socket, pipes, wheel, vacancies     helpers that know nothing of sessions */
 #ifndef RELAY_RELAY_H
@@ -73,6 +73,7 @@ struct relay {
 	uv_poll_t holder_watch;
 	struct parent parent;
 	struct hand_over *hand_over; /* was asked for, NULL: none is */
+	bool retiring;           /* its pair is one too many (retire.h) */
 	struct link link;
 	bool doors_paused;       /* accepting rests: out of slots or descriptors */
 	uint64_t doors_resume_ms;

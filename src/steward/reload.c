@@ -309,7 +309,7 @@ static void complain_if_slow(struct steward *s)
 		return;
 	c->complained = true;
 	for (uint32_t i = 0; i < s->roster.relays; i++)
-		if (!roster_has_plan(&s->roster, i))
+		if (roster_ledger(&s->roster, i) && !roster_has_plan(&s->roster, i))
 			log_line(LOG_WARNING, "relay %" PRIu32 " has not taken plan %" PRIu32 " yet", i, s->generation);
 }
 

@@ -244,7 +244,7 @@ static void recover(struct steward *s)
 	char error[MESSAGE_TEXT_SIZE];
 	int r;
 
-	if (s->phase != PHASE_STARTING || !s->census || s->roster.relays != s->begin.workers || !roster_complete(&s->roster))
+	if (s->phase != PHASE_STARTING || !s->census || !s->pairs || !roster_has(&s->roster, s->pairs))
 		return;
 	r = leases_new(&s->leases, &s->loop, config->settings.state_directory, s->begin.tree, &lease_callbacks, s, error);
 	if (r < 0) {
@@ -308,6 +308,12 @@ void steward_on_begin(struct steward *s, const struct message *m)
 		return;
 	}
 	recover(s);
+}
+
+void steward_on_pairs(struct steward *s)
+{
+	recover(s);
+	steward_change_step(s);
 }
 
 void steward_on_pair(struct steward *s, struct message *m)

@@ -61,6 +61,12 @@ static const char *when(uint64_t real_us, char text[WHEN_SIZE])
 	return text;
 }
 
+/* It is there, and one too many. */
+static bool retires(const struct steward *s, uint32_t relay)
+{
+	return s->config && relay >= s->config->settings.workers;
+}
+
 static json_t *relays(const struct steward *s)
 {
 	json_t *list = json_array();
@@ -69,6 +75,8 @@ static json_t *relays(const struct steward *s)
 		const struct ledger *l = roster_ledger(&s->roster, i);
 		char version[sizeof l->header->program * 4 + 1]; /* of its program; while an upgrade is under way they differ */
 
+		if (!l && retires(s, i))
+			continue;
 		if (!l) {
 			json_array_append_new(list, json_pack("{s:i, s:s}", "relay", (int)i, "state", "gone"));
 			continue;
@@ -77,8 +85,10 @@ static json_t *relays(const struct steward *s)
 			strnlen(l->header->program, sizeof l->header->program)); /* a claim */
 		json_array_append_new(list,
 			json_pack("{s:i, s:s, s:s, s:i, s:I, s:I, s:I, s:b}", "relay", (int)i, "state",
-				atomic_load(&l->header->ready) ? "running" : "starting", "version", version, "pid",
-				ledger_owner_pid(atomic_load(&l->header->owner)), "sessions",
+				!atomic_load(&l->header->ready) ? "starting"
+				: retires(s, i)                 ? "retiring"
+								: "running",
+				"version", version, "pid", ledger_owner_pid(atomic_load(&l->header->owner)), "sessions",
 				(json_int_t)roster_live_in(&s->roster, i), "incarnation",
 				(json_int_t)roster_incarnation(&s->roster, i), "starts",
 				(json_int_t)atomic_load(&l->header->starts), "has_plan", (int)roster_has_plan(&s->roster, i)));
@@ -157,7 +167,8 @@ json_t *steward_status(struct steward *s)
 	json_t *o;
 
 	roster_settled(&s->roster, &failed);
-	o = json_pack("{s:b, s:s, s:s, s:i}", "ok", 1, "version", TCPWARDEN_VERSION, "state", phase_word(s), "pid", (int)getpid());
+	o = json_pack(
+		"{s:b, s:s, s:s, s:i}", "ok", 1, "version", TCPWARDEN_VERSION, "state", phase_word(s), "pid", (int)getpid());
 	json_object_set_new(o, "config",
 		json_pack("{s:s, s:s, s:s, s:I, s:I}", "file", s->config_path, "content",
 			s->config ? compare_file(s->config) : "unreadable", "loaded", when(plan ? plan->loaded_us : 0, loaded),

@@ -222,6 +222,10 @@ static void on_upstream_message(void *context, struct message *m)
 	case MESSAGE_PAIR_LOST:
 		roster_lose(&s->roster, &m->body.pair);
 		return;
+	case MESSAGE_PAIRS:
+		s->pairs = m->body.pairs.present;
+		steward_on_pairs(s);
+		return;
 	case MESSAGE_RELOAD:
 		steward_reload(s, false);
 		return;
@@ -270,6 +274,7 @@ static void on_upstream_message(void *context, struct message *m)
 	case MESSAGE_RECLAIM:
 	case MESSAGE_ROOM:
 	case MESSAGE_DRAIN:
+	case MESSAGE_RETIRE:
 	case MESSAGE_KINDS:
 		return; /* upstream lets none of these through */
 	}

@@ -92,6 +92,7 @@ struct steward {
 	bool closing, late;
 	struct pulse *pulse;
 	struct message_begin begin;
+	uint64_t pairs; /* that the supervisor has, a bit for each; 0: not known yet */
 	struct message_upgrade upgrade; /* as the supervisor said last */
 	struct census *census;
 
@@ -132,6 +133,7 @@ void steward_report_config(const char *path, struct config_errors *errors); /* t
 void steward_on_resume(struct steward *steward, struct message *message);   /* takes its descriptors */
 void steward_on_begin(struct steward *steward, const struct message *message);
 void steward_on_pair(struct steward *steward, struct message *message); /* takes its descriptors */
+void steward_on_pairs(struct steward *steward);                             /* `pairs` is known, or has changed */
 
 /* reload.c */
 void steward_start_change(struct steward *steward);  /* first start: steward->change.config is set */

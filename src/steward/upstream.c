@@ -108,8 +108,8 @@ int upstream_init(struct upstream *u, uv_loop_t *loop, int fd, const struct upst
 	u->context = context;
 	u->accepted_fds[0] = u->accepted_fds[1] = -1;
 	u->permitted = message_bit(MESSAGE_RESUME) | message_bit(MESSAGE_INHERITED) | message_bit(MESSAGE_BEGIN) |
-		       message_bit(MESSAGE_PAIR) | message_bit(MESSAGE_PAIR_LOST) | message_bit(MESSAGE_RELOAD) |
-		       message_bit(MESSAGE_STOP) | message_bit(MESSAGE_SUPERVISOR) |
+		       message_bit(MESSAGE_PAIR) | message_bit(MESSAGE_PAIR_LOST) | message_bit(MESSAGE_PAIRS) |
+		       message_bit(MESSAGE_RELOAD) | message_bit(MESSAGE_STOP) | message_bit(MESSAGE_SUPERVISOR) |
 		       message_bit(MESSAGE_UPGRADE_STATE);
 	r = uv_poll_init(loop, &u->poll, fd);
 	u->poll.data = u;

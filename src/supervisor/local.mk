@@ -29,7 +29,8 @@ src_supervisor_libsupervisor_a_SOURCES = \
 	src/supervisor/succession.c src/supervisor/succession.h \
 	src/supervisor/tree.c src/supervisor/tree.h \
 	src/supervisor/upgrade.c src/supervisor/upgrade.h \
-	src/supervisor/watch.c src/supervisor/watch.h
+	src/supervisor/watch.c src/supervisor/watch.h \
+	src/supervisor/workers.c src/supervisor/workers.h
 src_supervisor_libsupervisor_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
 
 sbin_PROGRAMS += src/supervisor/tcpwarden

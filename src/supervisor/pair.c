@@ -6,6 +6,7 @@
 #include "supervisor/succession.h"
 #include "supervisor/tree.h"
 #include "supervisor/watch.h"
+#include "supervisor/workers.h"
 #include "wire/message.h"
 #include "wire/say.h"
 
@@ -49,14 +50,18 @@ static void try_again(struct pair *pair, bool was_ready)
 
 static void lose(struct pair *pair)
 {
-	bool was_ready = is_ready(pair);
+	bool was_ready = is_ready(pair), again = workers_want(pair);
 	int r;
 
-	if (!tree_is_ending(pair->tree))
-		say(LOG_ERR, "holder and relay %" PRIu32 " have died, and their sessions with them; they are started again",
-			pair->index);
+	if (!again && !was_ready) /* its relay ends so when it has nothing left */
+		say(LOG_NOTICE, "holder and relay %" PRIu32 " have retired", pair->index);
+	else if (!tree_is_ending(pair->tree))
+		say(LOG_ERR, "holder and relay %" PRIu32 " have died, and their sessions with them%s", pair->index,
+			again ? "; they are started again" : "");
 	incarnation_drop(pair);
-	if (!tree_is_ending(pair->tree)) {
+	if (!tree_is_ending(pair->tree) && !again)
+		steward_say(&pair->tree->steward);
+	if (!tree_is_ending(pair->tree) && again) {
 		/* At once, so that the steward, which waits for the ledgers of all pairs, has one even while this pair cannot
 		 * start. */
 		r = incarnation_make(pair);
@@ -163,7 +168,7 @@ void pair_start(struct pair *pair)
 {
 	int r = 0;
 
-	if (pair->channel || tree_is_ending(pair->tree))
+	if (pair->channel || tree_is_ending(pair->tree) || !workers_want(pair))
 		return;
 	if (pair->ledger_fd < 0)
 		r = incarnation_make(pair);
@@ -238,6 +243,22 @@ void pair_check(struct pair *pair, uint64_t now_ns, uint64_t grace_ns)
 	say(LOG_ERR, "relay %" PRIu32 " (process %ld) has not run for %.1f s (hang_after): ended, its holder starts another",
 		pair->index, (long)process_pid(relay->process), (double)(now_ns - seen_ns) / 1e9);
 	member_kill(relay);
+}
+
+void pair_retire(struct pair *pair, bool retires)
+{
+	const struct member *relay = member_newest_relay(pair);
+	struct message_retire order = {retires};
+
+	if (!pair->channel && retires) {
+		uv_timer_stop(&pair->retry);
+		incarnation_drop(pair);
+		steward_say(&pair->tree->steward);
+	}
+	if (!pair->channel || !relay || pair->retire_told == (retires ? process_pid(relay->process) : 0))
+		return;
+	if (message_send(watch_fd(pair->channel), MESSAGE_RETIRE, &order, NULL) == 0)
+		pair->retire_told = retires ? process_pid(relay->process) : 0;
 }
 
 void pair_replace_relay(struct pair *pair, uint32_t incarnation)

@@ -36,7 +36,8 @@ struct pair {
 	uint64_t woken_ns; /* when its holder was last told to go on, 0: never */
 	struct backoff backoff;
 	uv_timer_t retry;
-	uint32_t told; /* incarnation that the present steward was told of, 0: none */
+	uint32_t told;     /* incarnation that the present steward was told of, 0: none */
+	pid_t retire_told; /* the relay that knows that this pair retires, 0: none does */
 };
 
 int pair_init(struct pair *pair, struct tree *tree, uint32_t index);
@@ -52,6 +53,10 @@ void pair_start(struct pair *pair);
 
 /* A few times a second: kills a relay that hangs. */
 void pair_check(struct pair *pair, uint64_t now_ns, uint64_t grace_ns);
+
+/* It is one too many (workers.h), or is not any more: tells its relay, and drops what no holder was started on. Said again and
+ * again, it does what is still to be done. */
+void pair_retire(struct pair *pair, bool retires);
 
 /* The steward asks: this relay said what it may not. */
 void pair_replace_relay(struct pair *pair, uint32_t incarnation);

@@ -110,6 +110,8 @@ static void on_message(struct steward *steward, struct message *message)
 	case MESSAGE_RECLAIM:
 	case MESSAGE_ROOM:
 	case MESSAGE_DRAIN:
+	case MESSAGE_RETIRE:
+	case MESSAGE_PAIRS:
 	case MESSAGE_KINDS:
 		break; /* message_receive lets none of these through */
 	}
@@ -174,7 +176,7 @@ static struct estate_name name_of(const struct steward *steward, enum estate_kin
 static void forget_process(struct steward *steward)
 {
 	steward->state = STEWARD_DOWN;
-	for (uint32_t i = 0; i < steward->tree->pair_count; i++)
+	for (uint32_t i = 0; i < CENSUS_RELAYS; i++)
 		steward->tree->pairs[i].told = 0;
 	succession_note(steward->tree);
 	for (enum estate_kind kind = ESTATE_STEWARD; kind <= ESTATE_STEWARD_PULSE; kind++)
@@ -202,8 +204,8 @@ static void on_steward_exit(void *owner, struct process *process, int status)
 		process_format_status(status, how);
 		if (code != EX_CONFIG || tree->was_ready)
 			say(steward->replaced ? LOG_INFO
-				: was_ready       ? LOG_ERR
-						  : LOG_WARNING,
+				: was_ready   ? LOG_ERR
+					      : LOG_WARNING,
 				"the steward (process %ld) %s%s", (long)process_pid(process), how,
 				tree->was_ready ? "; sessions go on, it is started again" : "");
 		try_again(steward, was_ready, code >= EX_USAGE && code <= EX_CONFIG ? code : 0);

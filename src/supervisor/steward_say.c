@@ -4,6 +4,7 @@
 #include "supervisor/succession.h"
 #include "supervisor/tree.h"
 #include "supervisor/watch.h"
+#include "supervisor/workers.h"
 
 #include <errno.h>
 
@@ -11,7 +12,9 @@
 static int say_next(struct steward *steward)
 {
 	struct tree *tree = steward->tree;
+	struct message_pairs present = workers_present(tree);
 	int fd = watch_fd(steward->channel), r;
+	bool all_told = true;
 
 	if (tree->accepted && !steward->told.resume && steward->state == STEWARD_STARTING) {
 		struct message_generation generation = {tree->accepted};
@@ -32,7 +35,7 @@ static int say_next(struct steward *steward)
 	if (!steward->told.begin) {
 		struct message_begin begin = {
 			.tree = tree->id,
-			.workers = tree->pair_count,
+			.workers = tree->settings.workers,
 			.first = steward->starts == 1,
 			.separated = tree->privilege.separated,
 			.steward_starts = steward->starts,
@@ -42,10 +45,10 @@ static int say_next(struct steward *steward)
 		steward->told.begin = r == 0;
 		return r < 0 ? r : 1;
 	}
-	for (uint32_t i = 0; i < tree->pair_count; i++) {
+	for (uint32_t i = 0; i < CENSUS_RELAYS; i++) {
 		struct pair *pair = &tree->pairs[i];
 
-		if (pair->told && pair->told != pair->incarnation) {
+		if (pair->told && (pair->told != pair->incarnation || pair->ledger_fd < 0)) {
 			struct message_pair lost = {i, pair->told};
 
 			r = message_send(fd, MESSAGE_PAIR_LOST, &lost, NULL);
@@ -60,6 +63,12 @@ static int say_next(struct steward *steward)
 			pair->told = r < 0 ? 0 : pair->incarnation;
 			return r < 0 ? r : 1;
 		}
+		all_told &= pair->told || !(present.present >> i & 1);
+	}
+	if (all_told && present.present != steward->told.present) {
+		r = message_send(fd, MESSAGE_PAIRS, &present, NULL);
+		steward->told.present = r < 0 ? steward->told.present : present.present;
+		return r < 0 ? r : 1;
 	}
 	if (tree->stop_wanted && !steward->told.stop) {
 		struct message_deadline deadline = {tree->stop_deadline_ms};

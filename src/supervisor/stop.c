@@ -26,7 +26,7 @@ void tree_end(struct tree *tree, int status, int signal)
 	tree->end_killed = signal == SIGKILL;
 	tree->end_at_ms = clock_mono_ms() + (signal == SIGKILL ? KILLED_MS : END_MS);
 	steward_signal(&tree->steward, signal);
-	for (uint32_t i = 0; i < tree->pair_count; i++)
+	for (uint32_t i = 0; i < CENSUS_RELAYS; i++)
 		pair_signal(&tree->pairs[i], signal);
 }
 
@@ -41,13 +41,13 @@ void tree_close(struct tree *tree)
 	for (size_t i = 0; i < sizeof handles / sizeof *handles; i++)
 		uv_close(handles[i], NULL);
 	steward_fini(&tree->steward);
-	for (uint32_t i = 0; i < tree->pair_count; i++)
+	for (uint32_t i = 0; i < CENSUS_RELAYS; i++)
 		pair_fini(&tree->pairs[i]);
 }
 
 bool tree_is_gone(const struct tree *tree)
 {
-	for (uint32_t i = 0; i < tree->pair_count; i++)
+	for (uint32_t i = 0; i < CENSUS_RELAYS; i++)
 		if (!pair_gone(&tree->pairs[i]))
 			return false;
 	return !tree->steward.process;

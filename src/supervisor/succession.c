@@ -5,6 +5,7 @@
 #include "supervisor/resume.h"
 #include "supervisor/settings.h"
 #include "supervisor/tree.h"
+#include "supervisor/workers.h"
 #include "wire/census.h"
 #include "wire/say.h"
 
@@ -30,6 +31,7 @@ void succession_note(struct tree *tree)
 {
 	struct estate_numbers *n = tree->estate.numbers;
 	const struct message_settings *settings;
+	uint32_t count = 0;
 
 	if (!n || !tree->prepared)
 		return;
@@ -51,13 +53,15 @@ void succession_note(struct tree *tree)
 	if (memcmp(&n->upgrade, &tree->upgrade.state, sizeof n->upgrade) != 0)
 		n->upgrade = tree->upgrade.state;
 	n->steward_lives = tree->steward.process && !process_waits(tree->steward.process) ? tree->steward.starts : 0;
-	for (uint32_t i = 0; i < tree->pair_count; i++) {
+	for (uint32_t i = 0; i < CENSUS_RELAYS; i++) {
 		n->pairs[i].incarnation = tree->pairs[i].incarnation;
 		n->pairs[i].started = is_in_use(&tree->pairs[i]);
 		n->pairs[i].told = tree->pairs[i].told;
 		n->pairs[i].program = tree->pairs[i].program;
+		if (workers_want(&tree->pairs[i]) || tree->pairs[i].ledger_fd >= 0)
+			count = i + 1;
 	}
-	n->pair_count = tree->pair_count;
+	n->pair_count = count;
 }
 
 static struct estate_name only(enum estate_kind kind)
@@ -124,18 +128,10 @@ static int take_tree(struct tree *tree, char error[512])
 
 static int take_pairs(struct tree *tree)
 {
-	uint32_t count = tree->estate.numbers->pair_count;
 	int r = 0;
 
-	tree->pairs = calloc(count, sizeof *tree->pairs);
-	if (!tree->pairs)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < count && r == 0; i++) {
-		r = pair_init(&tree->pairs[i], tree, i);
-		if (r == 0)
-			r = pair_take_up(&tree->pairs[i]);
-		tree->pair_count = i + 1;
-	}
+	for (uint32_t i = 0; i < CENSUS_RELAYS && r == 0; i++)
+		r = pair_take_up(&tree->pairs[i]);
 	return r;
 }
 
@@ -181,11 +177,10 @@ int succession_take_up(struct tree *tree, char error[512])
 	tree->prepared = tree->taken_up = true;
 	estate_discard(estate);
 	say(tree->upgrade.found ? LOG_INFO : LOG_WARNING, "took up the tree of %s: %" PRIu32 " pairs, steward %s",
-		tree->upgrade.found ? "the version before" : "a supervisor that has died", tree->pair_count,
+		tree->upgrade.found ? "the version before" : "a supervisor that has died", tree->estate.numbers->pair_count,
 		tree->steward.state == STEWARD_READY ? "in service" : "to be started");
-	for (uint32_t i = 0; i < tree->pair_count; i++) {
+	for (uint32_t i = 0; i < CENSUS_RELAYS; i++)
 		pair_introduce_tree(&tree->pairs[i]);
-		pair_start(&tree->pairs[i]);
-	}
+	workers_fit(tree);
 	return 1;
 }

@@ -7,6 +7,7 @@
 #include "supervisor/process.h"
 #include "supervisor/settings.h"
 #include "supervisor/succession.h"
+#include "supervisor/workers.h"
 #include "wire/census.h"
 #include "wire/say.h"
 
@@ -74,19 +75,9 @@ static int prepare(struct tree *tree, char error[512])
 	if (getrandom(&tree->id, sizeof tree->id, 0) != sizeof tree->id)
 		tree->id = clock_real_us();
 	tree->census_fd = census_create(tree->id, capacity_slots(capacity_limit()));
-	tree->pairs = calloc(tree->settings.workers, sizeof *tree->pairs);
-	if (tree->census_fd < 0 || !tree->pairs) {
-		snprintf(error, 512, "no memory for the tables that roles share: %s",
-			strerror(tree->census_fd < 0 ? -tree->census_fd : ENOMEM));
+	if (tree->census_fd < 0) {
+		snprintf(error, 512, "no memory for the tables that roles share: %s", strerror(-tree->census_fd));
 		return EX_OSERR;
-	}
-	for (uint32_t i = 0; i < tree->settings.workers; i++) {
-		r = pair_init(&tree->pairs[i], tree, i);
-		if (r < 0) {
-			snprintf(error, 512, "pair %" PRIu32 ": %s", i, uv_strerror(r));
-			return EX_OSERR;
-		}
-		tree->pair_count = i + 1;
 	}
 	return 0;
 }
@@ -97,9 +88,11 @@ void tree_on_settings(struct tree *tree, const struct message_settings *settings
 	char error[512];
 	int r;
 
-	settings_take(&tree->settings, settings);
 	if (tree->prepared) {
+		settings_take(&tree->settings, settings);
 		settings_keep_fixed(&tree->settings, &kept);
+		succession_note(tree);
+		workers_fit(tree);
 		return;
 	}
 	if (settings->workers < 1 || settings->workers > CENSUS_RELAYS) {
@@ -108,6 +101,7 @@ void tree_on_settings(struct tree *tree, const struct message_settings *settings
 		fail(tree, EX_SOFTWARE, error);
 		return;
 	}
+	settings_take(&tree->settings, settings);
 	r = prepare(tree, error);
 	if (r) {
 		fail(tree, r, error);
@@ -117,8 +111,7 @@ void tree_on_settings(struct tree *tree, const struct message_settings *settings
 	estate_leave(&tree->estate, (struct estate_name){ESTATE_LOCK, 0, 0}, tree->lock_fd);
 	estate_leave(&tree->estate, (struct estate_name){ESTATE_CENSUS, 0, 0}, tree->census_fd);
 	succession_note(tree);
-	for (uint32_t i = 0; i < tree->pair_count; i++)
-		pair_start(&tree->pairs[i]);
+	workers_fit(tree);
 }
 
 void tree_on_accepted(struct tree *tree, struct message *accepted)
@@ -212,7 +205,7 @@ void tree_on_reloaded(struct tree *tree, const struct message_outcome *outcome)
 
 void tree_on_replace(struct tree *tree, const struct message_pair *which)
 {
-	if (which->relay < tree->pair_count)
+	if (which->relay < CENSUS_RELAYS)
 		pair_replace_relay(&tree->pairs[which->relay], which->incarnation);
 }
 
@@ -263,11 +256,12 @@ static void on_tick(uv_timer_t *timer)
 	notify_tick(&tree->notify, now_ns / 1000000);
 	if (!tree_is_ending(tree)) {
 		steward_check(&tree->steward, now_ns, tree->grace_ns);
-		for (uint32_t i = 0; i < tree->pair_count; i++)
+		for (uint32_t i = 0; i < CENSUS_RELAYS; i++)
 			pair_check(&tree->pairs[i], now_ns, tree->grace_ns);
+		workers_fit(tree);
 		steward_say(&tree->steward);
 	} else if (tree->end_killed) {
-		for (uint32_t i = 0; i < tree->pair_count; i++)
+		for (uint32_t i = 0; i < CENSUS_RELAYS; i++)
 			pair_end_unknown(&tree->pairs[i]);
 	}
 	succession_note(tree);
@@ -316,6 +310,8 @@ static int start(struct tree *tree, char error[512])
 	tree->stored_ms = clock_mono_ms();
 	uv_timer_start(&tree->tick, on_tick, TICK_MS, TICK_MS);
 	steward_init(&tree->steward, tree);
+	for (uint32_t i = 0; i < CENSUS_RELAYS; i++)
+		pair_init(&tree->pairs[i], tree, i);
 	return 0;
 }
 
@@ -399,7 +395,6 @@ static int run(struct tree *tree, const char *self, const char *config_path, uin
 	if (r < 0)
 		say(LOG_ERR, "handles were left open: %s", uv_strerror(r)); /* a fault of ours, and no reason to stay */
 	flush_store(tree);
-	free(tree->pairs);
 	program_set_close(&tree->programs, &tree->estate);
 	program_set_close(&tree->upgrade.other, &tree->estate);
 	close_fd(tree->census_fd);

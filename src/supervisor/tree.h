@@ -14,6 +14,7 @@
 #include "supervisor/privilege.h"
 #include "supervisor/steward.h"
 #include "supervisor/upgrade.h"
+#include "wire/census.h"
 #include "wire/message.h"
 
 #include <limits.h>
@@ -53,8 +54,7 @@ struct tree {
 	int lock_fd, census_fd, self_fd; /* self_fd: our pidfd */
 	uint64_t id;
 	struct steward steward;
-	struct pair *pairs;
-	uint32_t pair_count;
+	struct pair pairs[CENSUS_RELAYS]; /* by index; those beyond `workers` are absent, or retire (workers.h) */
 
 	uint32_t accepted;   /* generation of what the steward accepted, 0: nothing yet */
 	int accepted_fds[2]; /* plan, config text */

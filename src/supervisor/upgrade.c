@@ -244,10 +244,10 @@ static void check_steward(struct upgrade *upgrade, struct tree *tree)
 
 static void check_pairs(struct upgrade *upgrade, struct tree *tree)
 {
-	for (uint32_t i = 0; i < tree->pair_count; i++) {
+	for (uint32_t i = 0; i < CENSUS_RELAYS; i++) {
 		struct pair *pair = &tree->pairs[i];
 
-		if (pair->program == tree->programs.number)
+		if (pair->ledger_fd < 0 || pair->program == tree->programs.number)
 			continue;
 		/* One at a time: a bad version is to cost one pause. What cannot begin now (its relay has just died) is tried
 		 * again. */

@@ -19,7 +19,7 @@
 
 /* The version stays as long as each kind keeps its number, size and meaning: kinds are then added at the end of the table, and whoever
  * does not know one drops it. Anything else is another version, and no upgrade in place goes from the one to the other. */
-enum { MESSAGE_VERSION = 3, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_NAME_SIZE = 33 };
+enum { MESSAGE_VERSION = 4, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_NAME_SIZE = 33 };
 
 /* M(NAME, member of union message_body, descriptors, speaker → listener, what it asks) */
 #define MESSAGES(M) \
@@ -72,7 +72,11 @@ enum { MESSAGE_VERSION = 3, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_N
 	M(KILL_ALL, kill, 0, "end every session") \
 	M(RECLAIM, reclaim, 0, "ask the holders of this service whether they live, and end those who are silent") \
 	M(ROOM, session, 0, "answer to FULL: try for a place once more, and refuse if there is none") \
-	M(DRAIN, none, 0, "accept nothing more: close every listener after what is queued")
+	M(DRAIN, none, 0, "accept nothing more: close every listener after what is queued") \
+	/* supervisor → steward */ \
+	M(PAIRS, pairs, 0, "these are all the pairs that there are; sent when each was told, and at each change") \
+	/* supervisor → relay, by its holder's channel */ \
+	M(RETIRE, retire, 0, "your pair is one too many: end when nothing is left to you; or it is not any more")
 
 enum message_kind {
 	MESSAGE_NONE,
@@ -103,12 +107,14 @@ struct message_outcome {
 struct message_text { char text[MESSAGE_TEXT_SIZE]; };
 struct message_begin {
 	uint64_t tree;
-	uint32_t workers;
+	uint32_t workers;   /* pairs that are to serve */
 	uint32_t first;     /* 1: the first steward of this tree */
 	uint32_t separated; /* 1: roles run as different users */
 	uint32_t steward_starts;
 };
 struct message_pair { uint32_t relay, incarnation; };
+struct message_pairs { uint64_t present; }; /* a bit for each */
+struct message_retire { uint32_t retires; }; /* 0: it is to stay */
 struct message_deadline { uint64_t deadline_ms; }; /* CLOCK_MONOTONIC */
 struct message_process { int32_t pid; };
 enum upgrade_state { UPGRADE_NEVER, UPGRADE_UNDER_WAY, UPGRADE_DONE, UPGRADE_FAILED };
@@ -181,6 +187,8 @@ union message_body {
 	struct message_text text;
 	struct message_begin begin;
 	struct message_pair pair;
+	struct message_pairs pairs;
+	struct message_retire retire;
 	struct message_deadline deadline;
 	struct message_process process;
 	struct message_upgrade upgrade;

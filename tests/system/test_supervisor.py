@@ -382,9 +382,36 @@ def test_reload_is_told_to_systemd(tree):
     said = t.expect_notify("RELOADING=1")[-1]
     assert re.search(r"^MONOTONIC_USEC=\d+$", said, re.M)
     assert "STATUS=reloaded" in t.expect_notify("READY=1")
+
+
+def test_workers_grow_and_shrink(tree):
+    t = tree().start()
+    t.expect(r"relay 0: start")
     t.write(workers=3)
     t.popen.send_signal(signal.SIGHUP)
-    t.expect(r"warning supervisor: workers = 3 takes effect at the next start \(1 run\)")
+    t.expect_all(r"steward: PAIR 1\.1", r"steward: PAIR 2\.1", r"steward: PAIRS 7", r"relay 1: start", r"relay 2: start")
+    t.write(workers=2)
+    t.popen.send_signal(signal.SIGHUP)
+    t.expect_all(r"relay 2: RETIRE 1", r"holder and relay 2 have retired", r"steward: PAIR_LOST 2\.1", r"steward: PAIRS 3")
+    t.write(workers=3)
+    t.popen.send_signal(signal.SIGHUP)
+    t.expect_all(r"steward: PAIR 2\.2", r"relay 2: start \d+ starts=1 incarnation=2")
+    assert not re.search(r"relay [01]: RETIRE|PAIR_LOST [01]|died|refused|error", t.log())
+
+
+def test_who_retires_is_told_so_until_wanted_again(tree):
+    t = tree(workers=2, environment={"FAKE_RELAY_STAYS": "1"}).start()
+    t.expect(r"relay 1: start")
+    t.write(workers=1)
+    t.popen.send_signal(signal.SIGHUP)
+    t.expect(r"relay 1: RETIRE 1")
+    os.kill(t.pid("relay 1"), signal.SIGKILL)  # and the next one, too
+    t.expect(r"relay 1: start \d+ starts=2")
+    t.expect(r"relay 1: RETIRE 1")
+    t.write(workers=2)
+    t.popen.send_signal(signal.SIGHUP)
+    t.expect(r"relay 1: RETIRE 0")
+    assert "have retired" not in t.log()
 
 
 def test_reload_is_said_again_to_the_next_steward(tree):

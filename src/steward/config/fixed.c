@@ -16,7 +16,6 @@ void fixed_tell(const struct config *old, const struct config *new, void (*tell)
 		const char *what;
 	} fixed[] = {
 		{differ(a->state_directory, b->state_directory), "state_directory: takes effect when tcpwarden is restarted"},
-		{a->workers != b->workers, "workers: takes effect when tcpwarden is restarted"},
 		{a->sessions_max != b->sessions_max,
 			"limits.connections: what the tables of running relays can hold changes when tcpwarden is restarted"},
 		{differ(a->user_relay, b->user_relay) || differ(a->user_status, b->user_status),

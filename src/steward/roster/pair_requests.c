@@ -196,6 +196,8 @@ bool pair_handle(struct pair *p, struct message *m)
 	case MESSAGE_RECLAIM:
 	case MESSAGE_ROOM:
 	case MESSAGE_DRAIN:
+	case MESSAGE_RETIRE:
+	case MESSAGE_PAIRS:
 	case MESSAGE_KINDS:
 		break;
 	}

@@ -42,6 +42,12 @@ void roster_free(struct roster *r)
 	r->plan_fd = -1;
 }
 
+/* By the plan in force. Others retire, or are there for a plan that is on its way. */
+static bool is_wanted(const struct roster *r, uint32_t relay)
+{
+	return r->plan.header && relay < r->plan.header->relays;
+}
+
 int roster_add(struct roster *r, const struct message_pair *name, int ledger_fd, int channel)
 {
 	struct pair *p;
@@ -78,8 +84,13 @@ void roster_lose(struct roster *r, const struct message_pair *name)
 
 	if (!p || p->name.incarnation != name->incarnation)
 		return;
-	log_line(LOG_ERR, "relay %u and its holder died together: their sessions are lost", name->relay);
+	if (!is_wanted(r, name->relay) && roster_live_in(r, name->relay) == 0)
+		log_line(LOG_NOTICE, "relay %u has retired", name->relay);
+	else
+		log_line(LOG_ERR, "relay %u and its holder died together: their sessions are lost", name->relay);
 	r->of[name->relay] = NULL;
+	while (r->relays > 0 && !r->of[r->relays - 1] && !is_wanted(r, r->relays - 1))
+		r->relays--;
 	pair_end_lost(p);
 	pair_close(p);
 	r->host->on_progress(r->context);
@@ -87,17 +98,17 @@ void roster_lose(struct roster *r, const struct message_pair *name)
 
 void roster_lose_dead(struct roster *r)
 {
-	for (uint32_t i = 0; i < r->relays; i++)
+	for (uint32_t i = 0; i < CENSUS_RELAYS; i++)
 		if (r->of[i] && pair_is_dead(r->of[i], uv_now(r->loop)))
 			roster_lose(r, &r->of[i]->name);
 }
 
-bool roster_complete(const struct roster *r)
+bool roster_has(const struct roster *r, uint64_t pairs)
 {
-	for (uint32_t i = 0; i < r->relays; i++)
-		if (!r->of[i])
+	for (uint32_t i = 0; i < CENSUS_RELAYS; i++)
+		if ((pairs >> i & 1) && !r->of[i])
 			return false;
-	return r->relays > 0;
+	return true;
 }
 
 void roster_start(struct roster *r)
@@ -143,8 +154,8 @@ bool roster_has_plan(const struct roster *r, uint32_t relay)
 
 bool roster_planned(const struct roster *r)
 {
-	for (uint32_t i = 0; i < r->relays; i++)
-		if (!roster_has_plan(r, i))
+	for (uint32_t i = 0; i < CENSUS_RELAYS; i++)
+		if ((r->of[i] || is_wanted(r, i)) && !roster_has_plan(r, i))
 			return false;
 	return r->relays > 0;
 }

@@ -43,7 +43,7 @@ struct roster {
 	void *context;
 	struct listeners *listeners; /* not ours */
 	struct pair *of[CENSUS_RELAYS];
-	uint32_t relays;
+	uint32_t relays; /* above the highest of them; where workers were fewer for a while, some below are absent, too */
 	size_t open; /* pairs that are not freed yet, also lost ones */
 	bool closing;
 	bool started; /* pairs are listened to */
@@ -66,14 +66,14 @@ void roster_free(struct roster *roster);
  * -errno. */
 int roster_add(struct roster *roster, const struct message_pair *pair, int ledger_fd, int channel);
 
-/* Its descriptor table is gone: every session in its ledger is ended as system.lost, if it is not ended already. */
+/* Its descriptor table is gone, since it retired, or died with all that it had: every session in its ledger is ended as system.lost, if it is not ended already. */
 void roster_lose(struct roster *roster, const struct message_pair *pair);
 
 /* Likewise each pair of which no process is left, as far as that can be seen from here: for when there is no supervisor to say so. Call
  * it now and then. */
 void roster_lose_dead(struct roster *roster);
 
-bool roster_complete(const struct roster *roster); /* a pair at each index */
+bool roster_has(const struct roster *roster, uint64_t pairs); /* a pair at each of these indices */
 
 /* From now on relays are heard, and greeted. */
 void roster_start(struct roster *roster);

@@ -36,6 +36,19 @@ static void become_holder(char *name)
 	_exit(1);
 }
 
+static void hear(void)
+{
+	struct message m;
+
+	if (message_receive(INHERIT_SUPERVISOR, &m, message_bit(MESSAGE_RETIRE)) != 1)
+		return;
+	fake_say("relay %u: RETIRE %u", ledger.header->relay, m.body.retire.retires);
+	if (!m.body.retire.retires || getenv("FAKE_RELAY_STAYS"))
+		return;
+	ledger.header->ready = 0;
+	_exit(0);
+}
+
 static void run_relay(int holder, char *name)
 {
 	struct pollfd fds[2] = {{.fd = holder, .events = POLLIN}, {.fd = INHERIT_PARENT, .events = POLLIN}};
@@ -56,6 +69,7 @@ static void run_relay(int holder, char *name)
 		poll(fds, 2, getenv("FAKE_RELAY_BEATS_ALWAYS") ? 0 : 100);
 		if (fds[1].revents)
 			_exit(0);
+		hear();
 		if (fds[0].revents)
 			become_holder(name);
 	}
@@ -80,14 +94,14 @@ int main(int argc, char **argv)
 	if (getenv("FAKE_HOLDER_DIES"))
 		return 1;
 	for (;;) {
-		int self = pidfd_open(getpid(), 0);
+		int self = pidfd_open(getpid(), 0), status = 1;
 		pid_t pid;
 
 		ledger.header->ready = 0;
 		pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
 		if (pid == 0)
 			run_relay(self, argv[0]);
-		while (waitpid(pid, NULL, WNOHANG) == 0) {
+		while (waitpid(pid, &status, WNOHANG) == 0) {
 			struct pollfd parent = {.fd = INHERIT_PARENT, .events = POLLIN};
 			if (ending || poll(&parent, 1, 20) > 0) {
 				kill(pid, SIGKILL);
@@ -95,6 +109,8 @@ int main(int argc, char **argv)
 				return 0;
 			}
 		}
+		if (status == 0) /* it has retired */
+			return 0;
 		close(self);
 	}
 }

@@ -117,6 +117,9 @@ int main(int argc, char **argv)
 		case MESSAGE_PAIR_LOST:
 			fake_say("steward: PAIR_LOST %u.%u", m.body.pair.relay, m.body.pair.incarnation);
 			break;
+		case MESSAGE_PAIRS:
+			fake_say("steward: PAIRS %llx", (unsigned long long)m.body.pairs.present);
+			break;
 		case MESSAGE_RELOAD: {
 			struct message_outcome outcome = {.error = 0};
 
