@@ -192,6 +192,9 @@ static void wake_holder(struct pair *pair, uint64_t now_ns, uint64_t allowed_ns)
 
 	if (since_ns < pair->woken_ns)
 		since_ns = pair->woken_ns;
+	for (struct member *member = pair->members; member; member = member->next)
+		if (since_ns < member->since_ns) /* it has just been started, and so has its relay, or will be */
+			since_ns = member->since_ns;
 	if (now_ns <= since_ns || now_ns - since_ns <= allowed_ns)
 		return;
 	pair->woken_ns = now_ns;
