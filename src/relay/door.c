@@ -27,12 +27,20 @@ static void set_state(struct ledger_listener *l, enum listener_state state)
 	atomic_store_explicit(&l->state, state, memory_order_release);
 }
 
-static struct ledger_listener *by_id(struct relay *relay, uint32_t id)
+static struct ledger_listener *find(struct relay *relay, const struct message_place *which)
 {
-	for (int i = 0; i < LEDGER_LISTENERS; i++)
-		if (state_of(&relay->header->listeners[i]) != LISTENER_FREE && relay->header->listeners[i].id == id)
-			return &relay->header->listeners[i];
+	for (int i = 0; i < LEDGER_LISTENERS; i++) {
+		struct ledger_listener *l = &relay->header->listeners[i];
+
+		if (state_of(l) != LISTENER_FREE && l->id == which->id && l->place == which->place)
+			return l;
+	}
 	return NULL;
+}
+
+static struct message_place place_of(const struct ledger_listener *l)
+{
+	return (struct message_place){l->id, l->place};
 }
 
 static uint32_t index_of(const struct relay *relay, const struct ledger_listener *l)
@@ -98,6 +106,7 @@ static void apply_policy(struct relay *relay, const struct ledger_listener *l)
 
 static void open_listed(struct relay *relay, struct ledger_listener *l)
 {
+	const struct message_place which = place_of(l);
 	int r = 0;
 
 	apply_policy(relay, l);
@@ -115,18 +124,19 @@ static void open_listed(struct relay *relay, struct ledger_listener *l)
 		set_state(l, LISTENER_FREE);
 		close(fd);
 	}
-	link_listening(relay, l->id, r);
+	link_listening(relay, &which, r);
 }
 
 void door_open(struct relay *relay, struct message *m)
 {
 	const struct message_listen *wanted = &m->body.listen;
-	struct ledger_listener *l = by_id(relay, wanted->id);
+	const struct message_place which = {wanted->id, wanted->place};
+	struct ledger_listener *l = find(relay, &which);
 	struct sockaddr_storage local = {0};
 	socklen_t length = sizeof local;
 
 	if (l && state_of(l) == LISTENER_LISTENING) { /* asked twice */
-		link_listening(relay, wanted->id, 0);
+		link_listening(relay, &which, 0);
 		return;
 	}
 	if (!l) {
@@ -134,11 +144,12 @@ void door_open(struct relay *relay, struct message *m)
 			if (state_of(&relay->header->listeners[i]) == LISTENER_FREE)
 				l = &relay->header->listeners[i];
 		if (!l || getsockname(m->fds[0], (struct sockaddr *)&local, &length) < 0) {
-			link_listening(relay, wanted->id, l ? -errno : -ENOSPC);
+			link_listening(relay, &which, l ? -errno : -ENOSPC);
 			return;
 		}
 		l->id = wanted->id;
-		l->shared = wanted->shared;
+		l->shared = (uint16_t)wanted->shared;
+		l->place = (uint16_t)wanted->place;
 		l->fd = m->fds[0];
 		endpoint_from_sockaddr(&l->local, &local);
 		memcpy(l->address, wanted->address, sizeof l->address);
@@ -153,23 +164,19 @@ void door_open(struct relay *relay, struct message *m)
 
 static void finish_closing(struct relay *relay, struct ledger_listener *l)
 {
+	const struct message_place which = place_of(l);
 	int fd = l->fd;
-	uint32_t id = l->id;
 
 	epoll_ctl(relay->epoll, EPOLL_CTL_DEL, fd, NULL);
 	l->fd = -1;
 	set_state(l, LISTENER_FREE);
 	kill_point();
 	close(fd);
-	link_listening(relay, id, -ESHUTDOWN);
+	link_listening(relay, &which, -ESHUTDOWN);
 }
 
-void door_close(struct relay *relay, uint32_t listener_id)
+static void close_listed(struct relay *relay, struct ledger_listener *l)
 {
-	struct ledger_listener *l = by_id(relay, listener_id);
-
-	if (!l)
-		return;
 	/* Those who were let in by the kernel already are served, or they would see a reset. An inherited queue belongs to
 	 * others, too. */
 	if (!l->shared && plan_service_of_listener(&relay->plan, l->id))
@@ -178,12 +185,28 @@ void door_close(struct relay *relay, uint32_t listener_id)
 	finish_closing(relay, l);
 }
 
+void door_close(struct relay *relay, const struct message_place *which)
+{
+	struct ledger_listener *l = find(relay, which);
+
+	if (l)
+		close_listed(relay, l);
+}
+
+void door_lend(struct relay *relay, const struct message_place *which)
+{
+	struct ledger_listener *l = find(relay, which);
+
+	if (l)
+		link_lend(relay, which, l->fd);
+}
+
 void doors_drain(struct relay *relay)
 {
 	relay->header->draining = 1;
 	for (uint32_t i = 0; i < LEDGER_LISTENERS; i++)
 		if (state_of(&relay->header->listeners[i]) != LISTENER_FREE)
-			door_close(relay, relay->header->listeners[i].id);
+			close_listed(relay, &relay->header->listeners[i]);
 }
 
 bool doors_are_any(const struct relay *relay)

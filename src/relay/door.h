@@ -8,7 +8,10 @@
 void door_open(struct relay *relay, struct message *listen);
 
 /* UNLISTEN: takes in what is queued, then closes it. */
-void door_close(struct relay *relay, uint32_t listener_id);
+void door_close(struct relay *relay, const struct message_place *which);
+
+/* LEND: gives the steward a copy. */
+void door_lend(struct relay *relay, const struct message_place *which);
 
 /* Takes in clients that wait there, for one turn. True: more may wait. */
 bool door_accept(struct relay *relay, uint32_t index);

@@ -23,7 +23,7 @@ static const message_set steward_may_say = 0 | (message_set)1 << MESSAGE_STEWARD
 					   (message_set)1 << MESSAGE_EVENTS_TAKEN | (message_set)1 << MESSAGE_KILL |
 					   (message_set)1 << MESSAGE_KILL_ALL | (message_set)1 << MESSAGE_PROBE |
 					   (message_set)1 << MESSAGE_RECLAIM | (message_set)1 << MESSAGE_ROOM |
-					   (message_set)1 << MESSAGE_DRAIN;
+					   (message_set)1 << MESSAGE_DRAIN | (message_set)1 << MESSAGE_LEND;
 
 static void on_channel(uv_poll_t *poll, int status, int events);
 
@@ -153,10 +153,16 @@ void link_resolve(struct relay *relay, uint32_t backend_id)
 	message_send(relay->link.channel, MESSAGE_RESOLVE, &body, NULL);
 }
 
-void link_listening(struct relay *relay, uint32_t listener_id, int error)
+void link_listening(struct relay *relay, const struct message_place *which, int error)
 {
 	/* Lost, it is asked for again: the steward reads the ledger's list of listeners. */
-	message_send(relay->link.channel, MESSAGE_LISTENING, &(struct message_listening){listener_id, error}, NULL);
+	message_send(relay->link.channel, MESSAGE_LISTENING, &(struct message_listening){*which, error}, NULL);
+}
+
+void link_lend(struct relay *relay, const struct message_place *which, int fd)
+{
+	/* Likewise. */
+	message_send(relay->link.channel, MESSAGE_LENT, which, &fd);
 }
 
 /* The steward may name a slot that has moved on since: the id says whether it is still the same session. */
@@ -231,7 +237,10 @@ static void obey(struct relay *relay, struct message *m)
 		door_open(relay, m);
 		break;
 	case MESSAGE_UNLISTEN:
-		door_close(relay, m->body.listening.id);
+		door_close(relay, &m->body.place);
+		break;
+	case MESSAGE_LEND:
+		door_lend(relay, &m->body.place);
 		break;
 	case MESSAGE_VERDICT:
 		session = find(relay, m->body.verdict.slot, m->body.verdict.id);
@@ -278,7 +287,7 @@ static void obey(struct relay *relay, struct message *m)
 		M(KINDS) M(SETTINGS) M(ACCEPTED) M(READY) M(RELOADED) M(RELOADING) M(STATUS) M(REPLACE) M(STOPPED) M(UPGRADE)
 			M(BEGIN) M(RESUME) M(INHERITED) M(PAIR) M(PAIR_LOST) M(RELOAD) M(STOP) M(UPGRADE_STATE) M(SUPERVISOR) M(HOLDER) M(RELAY)
 				M(HAND_OVER) M(RELAY_HELLO) M(PLAN_TAKEN) M(LISTENING) M(ACQUIRE) M(ENDED) M(EVENTS)
-					M(RESOLVE) M(FULL) M(RECLAIMED) M(PAIRS) M(RETIRE)
+					M(RESOLVE) M(FULL) M(RECLAIMED) M(PAIRS) M(RETIRE) M(LENT) M(WORKERS)
 #undef M
 					break; /* never permitted here */
 	}

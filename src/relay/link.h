@@ -28,6 +28,9 @@ void link_resolve(struct relay *relay, uint32_t backend_id);
 void link_plan_taken(struct relay *relay);
 
 /* How opening or closing that listener went. */
-void link_listening(struct relay *relay, uint32_t listener_id, int error);
+void link_listening(struct relay *relay, const struct message_place *which, int error);
+
+/* A copy of that listener. */
+void link_lend(struct relay *relay, const struct message_place *which, int fd);
 
 #endif

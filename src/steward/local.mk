@@ -91,6 +91,7 @@ src_steward_libsteward_a_SOURCES = \
 	src/steward/listen/gifts.c src/steward/listen/gifts.h \
 	src/steward/listen/listener.c src/steward/listen/listener.h \
 	src/steward/listen/listeners.c src/steward/listen/listeners.h \
+	src/steward/listen/place.c src/steward/listen/place.h \
 	src/steward/log/journal.c src/steward/log/journal.h \
 	src/steward/log/log.c src/steward/log/log.h \
 	src/steward/log/record.c src/steward/log/record.h \

@@ -1,7 +1,7 @@
 /* How a config comes into force, at start, after a predecessor, at a reload, or only with new addresses of the same names:
  *
- *   parse, check ─► names resolved ─► prepare_listen ─► sockets bound ─► plan made ─┬─► relays take it ─► they open ─► accepted
- *                      any failure up to here: nothing has changed, all of it is told ┘
+ *   parse, check ─► names resolved ─► prepare_listen ─► more pairs ─► sockets bound ─► plan made ─┬─► relays take it ─► they open ─► accepted
+ *                                    any failure up to here: nothing has changed, all of it is told ┘
  */
 #include "steward/steward.h"
 
@@ -23,7 +23,7 @@ void steward_drop_change(struct steward *s)
 	steward_farewell_given_up(s);
 	service_hooks_free(s->change.preparing);
 	s->change.preparing = NULL;
-	s->change.prepared = s->change.refused = s->change.deferred = false;
+	s->change.prepared = s->change.refused = s->change.grown = s->change.deferred = false;
 	if (s->change.config && s->change.config != s->config && s->change.config != s->given_up)
 		config_free(s->change.config);
 	s->change.config = NULL;
@@ -64,6 +64,8 @@ static void fail(struct steward *s, int error)
 
 	report_log(&c->report, LOG_ERR);
 	listeners_abort(s->listeners);
+	if (c->grown || c->state == CHANGE_GROWING)
+		upstream_workers(&s->upstream, 0);
 	if (s->config)
 		resolver_use(s->resolver, s->config);
 	finish(s, error, "");
@@ -164,6 +166,11 @@ void steward_on_resolved(struct steward *s)
 		fail(s, r);
 		return;
 	}
+	if (c->cause == CAUSE_RELOAD && !c->grown && c->config->settings.workers > s->config->settings.workers) {
+		c->state = CHANGE_GROWING;
+		upstream_workers(&s->upstream, c->config->settings.workers);
+		return;
+	}
 	roster_view(&s->roster, &view);
 	if (c->cause == CAUSE_RELOAD)
 		steward_free_numbers(s, &view);
@@ -182,6 +189,22 @@ void steward_on_resolved(struct steward *s)
 		return;
 	}
 	switch_over(s, plan_fd, generation);
+}
+
+void steward_on_grown(struct steward *s, const struct message_pairs *answer)
+{
+	struct change *c = &s->change;
+
+	if (s->closing || c->state != CHANGE_GROWING || answer->answered != s->upstream.workers.number)
+		return;
+	if (answer->error) {
+		report_add(&c->report, "%s: workers = %u: %s", c->config->file, c->config->settings.workers, answer->text);
+		fail(s, answer->error);
+		return;
+	}
+	c->grown = true;
+	c->state = CHANGE_RESOLVING;
+	steward_on_resolved(s);
 }
 
 static void resolve(struct steward *s, enum change_cause cause, struct config *config)

@@ -310,9 +310,11 @@ void steward_on_begin(struct steward *s, const struct message *m)
 	recover(s);
 }
 
-void steward_on_pairs(struct steward *s)
+void steward_on_pairs(struct steward *s, const struct message_pairs *pairs)
 {
+	s->pairs = pairs->present;
 	recover(s);
+	steward_on_grown(s, pairs);
 	steward_change_step(s);
 }
 

@@ -64,7 +64,9 @@ static const char *when(uint64_t real_us, char text[WHEN_SIZE])
 /* It is there, and one too many. */
 static bool retires(const struct steward *s, uint32_t relay)
 {
-	return s->config && relay >= s->config->settings.workers;
+	const struct config *next = s->change.state == CHANGE_GROWING ? s->change.config : s->config;
+
+	return next && relay >= next->settings.workers;
 }
 
 static json_t *relays(const struct steward *s)

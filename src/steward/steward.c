@@ -223,8 +223,8 @@ static void on_upstream_message(void *context, struct message *m)
 		roster_lose(&s->roster, &m->body.pair);
 		return;
 	case MESSAGE_PAIRS:
-		s->pairs = m->body.pairs.present;
-		steward_on_pairs(s);
+		m->body.pairs.text[MESSAGE_TEXT_SIZE - 1] = '\0';
+		steward_on_pairs(s, &m->body.pairs);
 		return;
 	case MESSAGE_RELOAD:
 		steward_reload(s, false);
@@ -274,6 +274,9 @@ static void on_upstream_message(void *context, struct message *m)
 	case MESSAGE_RECLAIM:
 	case MESSAGE_ROOM:
 	case MESSAGE_DRAIN:
+	case MESSAGE_WORKERS:
+	case MESSAGE_LEND:
+	case MESSAGE_LENT:
 	case MESSAGE_RETIRE:
 	case MESSAGE_KINDS:
 		return; /* upstream lets none of these through */

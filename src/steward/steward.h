@@ -47,6 +47,7 @@ enum change_state {
 	CHANGE_NONE,
 	CHANGE_RESOLVING, /* names of the new config have their first answers; prepare_listen follows */
 	CHANGE_PREPARING, /* prepare_listen runs */
+	CHANGE_GROWING,   /* the supervisor starts more pairs */
 	CHANGE_SWITCHING, /* relays take the plan, then open new listeners */
 };
 
@@ -65,6 +66,7 @@ struct change {
 	struct service_hooks *preparing; /* of new addresses; kept to the end, NULL: none */
 	bool prepared;                   /* all of them have ended */
 	bool refused;                    /* one of them failed */
+	bool grown;                      /* there are as many pairs as it needs */
 	bool deferred;                   /* steward_on_resolved is due when the farewell is over */
 	struct report report;
 };
@@ -133,7 +135,7 @@ void steward_report_config(const char *path, struct config_errors *errors); /* t
 void steward_on_resume(struct steward *steward, struct message *message);   /* takes its descriptors */
 void steward_on_begin(struct steward *steward, const struct message *message);
 void steward_on_pair(struct steward *steward, struct message *message); /* takes its descriptors */
-void steward_on_pairs(struct steward *steward);                             /* `pairs` is known, or has changed */
+void steward_on_pairs(struct steward *steward, const struct message_pairs *pairs); /* that there are, as it stands now */
 
 /* reload.c */
 void steward_start_change(struct steward *steward);  /* first start: steward->change.config is set */
@@ -144,6 +146,7 @@ void steward_names_changed(struct steward *steward);
 void steward_change_step(struct steward *steward); /* something that a change waits for may have happened */
 void steward_drop_change(struct steward *steward);
 void steward_on_resolved(struct steward *steward);
+void steward_on_grown(struct steward *steward, const struct message_pairs *answer);
 
 /* drain.c */
 enum control_begun steward_drain(struct steward *steward, bool drain, const char *what, char error[CONTROL_ERROR_SIZE]);

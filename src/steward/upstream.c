@@ -16,6 +16,7 @@ static const enum message_kind order[] = {
 	MESSAGE_STATUS,
 	MESSAGE_READY,
 	MESSAGE_RELOADED,
+	MESSAGE_WORKERS,
 	MESSAGE_UPGRADE,
 	MESSAGE_STOPPED,
 };
@@ -28,6 +29,8 @@ static int say_one(struct upstream *u, enum message_kind kind)
 		return message_send(u->fd, kind, &u->settings, NULL);
 	if (kind == MESSAGE_RELOADED)
 		return message_send(u->fd, kind, &u->reloaded, NULL);
+	if (kind == MESSAGE_WORKERS)
+		return message_send(u->fd, kind, &u->workers, NULL);
 	if (kind == MESSAGE_STATUS)
 		return message_send(u->fd, kind, &u->status, NULL);
 	if (kind == MESSAGE_ACCEPTED)
@@ -134,6 +137,7 @@ void upstream_say(struct upstream *u, enum message_kind kind)
 void upstream_settings(struct upstream *u, const struct message_settings *settings)
 {
 	u->settings = *settings;
+	u->workers.workers = 0; /* that is in them now */
 	upstream_say(u, MESSAGE_SETTINGS);
 }
 
@@ -162,6 +166,13 @@ void upstream_status(struct upstream *u, const char *text)
 	upstream_say(u, MESSAGE_STATUS);
 }
 
+void upstream_workers(struct upstream *u, uint32_t workers)
+{
+	u->workers.workers = workers;
+	u->workers.number++;
+	upstream_say(u, MESSAGE_WORKERS);
+}
+
 void upstream_replace(struct upstream *u, const struct message_pair *pair)
 {
 	u->replace[pair->relay] = pair->incarnation + 1;
@@ -175,6 +186,8 @@ void upstream_again(struct upstream *u)
 		u->due |= message_bit(MESSAGE_ACCEPTED);
 	if (*u->status.text)
 		u->due |= message_bit(MESSAGE_STATUS);
+	if (u->workers.workers)
+		u->due |= message_bit(MESSAGE_WORKERS);
 	push(u);
 }
 

@@ -24,6 +24,7 @@ struct upstream {
 	struct message_generation accepted;
 	int accepted_fds[2]; /* ours, -1: none */
 	struct message_outcome reloaded, status;
+	struct message_workers workers;
 	uint32_t replace[CENSUS_RELAYS]; /* incarnation + 1 to be replaced, 0: none */
 };
 
@@ -35,6 +36,8 @@ void upstream_settings(struct upstream *upstream, const struct message_settings 
 void upstream_accepted(struct upstream *upstream, uint32_t generation, int plan_fd, int text_fd); /* takes both */
 void upstream_reloaded(struct upstream *upstream, int error, const char *text);
 void upstream_status(struct upstream *upstream, const char *text);
+/* Asks for so many pairs; 0: not any more. PAIRS answers. */
+void upstream_workers(struct upstream *upstream, uint32_t workers);
 void upstream_replace(struct upstream *upstream, const struct message_pair *pair);
 void upstream_say(struct upstream *upstream, enum message_kind kind); /* READY, RELOADING, UPGRADE, STOPPED */
 

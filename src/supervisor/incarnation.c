@@ -65,6 +65,7 @@ void incarnation_drop(struct pair *pair)
 	memset(&pair->ledger, 0, sizeof pair->ledger);
 	pair->table_gone = false;
 	pair->unknown_since_ns = 0;
+	pair->retiring = false;
 	pair->retire_told = 0;
 }
 

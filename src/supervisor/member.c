@@ -47,7 +47,7 @@ static void on_member_exit(void *owner, struct process *process, int status)
 	withdraw(member);
 	process_format_status(status, how);
 	if (!tree_is_ending(pair->tree))
-		say(member->leaving ? LOG_INFO : LOG_WARNING, "%s %" PRIu32 " (process %ld) %s%s", role_words[member->role],
+		say(member->leaving || pair->retire_told ? LOG_INFO : LOG_WARNING, "%s %" PRIu32 " (process %ld) %s%s", role_words[member->role],
 			pair->index, (long)process_pid(process), how, member->leaving ? ", handed over" : "");
 	free(member);
 	pair_on_member_gone(pair);

@@ -37,10 +37,14 @@ static void on_retry(uv_timer_t *timer)
 	pair_start(timer->data);
 }
 
-static void try_again(struct pair *pair, bool was_ready)
+static void try_again(struct pair *pair, bool was_ready, const char *why)
 {
 	char who[32];
 	uint32_t wait_ms = backoff_died(&pair->backoff, was_ready);
+
+	workers_on_failed(pair, why);
+	if (!workers_want(pair))
+		return;
 
 	snprintf(who, sizeof who, "holder %" PRIu32, pair->index);
 	if (tree_is_ending(pair->tree) || !tree_on_failed_start(pair->tree, who, pair->backoff.failures, 0))
@@ -48,20 +52,35 @@ static void try_again(struct pair *pair, bool was_ready)
 	uv_timer_start(&pair->retry, on_retry, wait_ms, 0);
 }
 
+/* Its relay ended since nothing was left to it. */
+static bool has_retired(const struct pair *pair)
+{
+	const struct ledger *ledger = &pair->ledger;
+	uint32_t high = ledger->header ? atomic_load(&ledger->header->high_water) : 0;
+
+	for (uint32_t i = 0; i < high && i < ledger->slot_count; i++)
+		if (atomic_load_explicit(&ledger->slots[i].state, memory_order_relaxed) != SLOT_FREE)
+			return false;
+	return pair->retiring && !is_ready(pair);
+}
+
 static void lose(struct pair *pair)
 {
-	bool was_ready = is_ready(pair), again = workers_want(pair);
+	bool was_ready = is_ready(pair), retired = has_retired(pair), again = workers_want(pair);
 	int r;
 
-	if (!again && !was_ready) /* its relay ends so when it has nothing left */
+	if (retired)
 		say(LOG_NOTICE, "holder and relay %" PRIu32 " have retired", pair->index);
 	else if (!tree_is_ending(pair->tree))
 		say(LOG_ERR, "holder and relay %" PRIu32 " have died, and their sessions with them%s", pair->index,
 			again ? "; they are started again" : "");
 	incarnation_drop(pair);
-	if (!tree_is_ending(pair->tree) && !again)
+	if (!again)
+		census_forget(pair->tree->census, &pair->tree->clients, pair->index);
+	if (!tree_is_ending(pair->tree) && (!again || retired)) {
+		pair_start(pair);
 		steward_say(&pair->tree->steward);
-	if (!tree_is_ending(pair->tree) && again) {
+	} else if (!tree_is_ending(pair->tree)) {
 		/* At once, so that the steward, which waits for the ledgers of all pairs, has one even while this pair cannot
 		 * start. */
 		r = incarnation_make(pair);
@@ -69,7 +88,7 @@ static void lose(struct pair *pair)
 			say(LOG_ERR, "no ledger for relay %" PRIu32 ": %s", pair->index, strerror(-r));
 			incarnation_drop(pair);
 		}
-		try_again(pair, was_ready);
+		try_again(pair, was_ready, "it died");
 		steward_say(&pair->tree->steward);
 	}
 }
@@ -180,7 +199,7 @@ void pair_start(struct pair *pair)
 	}
 	if (r < 0) {
 		say(LOG_ERR, "holder %" PRIu32 " cannot be started: %s", pair->index, strerror(-r));
-		try_again(pair, false);
+		try_again(pair, false, strerror(-r));
 	}
 }
 
@@ -260,6 +279,7 @@ void pair_retire(struct pair *pair, bool retires)
 	}
 	if (!pair->channel || !relay || pair->retire_told == (retires ? process_pid(relay->process) : 0))
 		return;
+	pair->retiring = true;
 	if (message_send(watch_fd(pair->channel), MESSAGE_RETIRE, &order, NULL) == 0)
 		pair->retire_told = retires ? process_pid(relay->process) : 0;
 }

@@ -37,7 +37,8 @@ struct pair {
 	struct backoff backoff;
 	uv_timer_t retry;
 	uint32_t told;     /* incarnation that the present steward was told of, 0: none */
-	pid_t retire_told; /* the relay that knows that this pair retires, 0: none does */
+	bool retiring;     /* it was told to retire, and perhaps to stay after all */
+	pid_t retire_told; /* the relay that knows that it retires, 0: none does */
 };
 
 int pair_init(struct pair *pair, struct tree *tree, uint32_t index);

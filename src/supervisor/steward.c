@@ -5,6 +5,7 @@
 #include "supervisor/succession.h"
 #include "supervisor/tree.h"
 #include "supervisor/watch.h"
+#include "supervisor/workers.h"
 #include "wire/say.h"
 
 #include <errno.h>
@@ -32,7 +33,7 @@ static message_set permitted(const struct steward *steward)
 	case STEWARD_READY:
 		return set | message_bit(MESSAGE_ACCEPTED) | message_bit(MESSAGE_READY) | message_bit(MESSAGE_RELOADING) |
 		       message_bit(MESSAGE_RELOADED) | message_bit(MESSAGE_REPLACE) | message_bit(MESSAGE_STOPPED) |
-		       message_bit(MESSAGE_UPGRADE);
+		       message_bit(MESSAGE_UPGRADE) | message_bit(MESSAGE_WORKERS);
 	}
 	return 0;
 }
@@ -68,6 +69,9 @@ static void on_message(struct steward *steward, struct message *message)
 		break;
 	case MESSAGE_REPLACE:
 		tree_on_replace(tree, &message->body.pair);
+		break;
+	case MESSAGE_WORKERS:
+		workers_on_asked(tree, &message->body.workers);
 		break;
 	case MESSAGE_UPGRADE:
 		upgrade_start(&tree->upgrade, tree);
@@ -110,6 +114,8 @@ static void on_message(struct steward *steward, struct message *message)
 	case MESSAGE_RECLAIM:
 	case MESSAGE_ROOM:
 	case MESSAGE_DRAIN:
+	case MESSAGE_LEND:
+	case MESSAGE_LENT:
 	case MESSAGE_RETIRE:
 	case MESSAGE_PAIRS:
 	case MESSAGE_KINDS:
@@ -178,6 +184,7 @@ static void forget_process(struct steward *steward)
 	steward->state = STEWARD_DOWN;
 	for (uint32_t i = 0; i < CENSUS_RELAYS; i++)
 		steward->tree->pairs[i].told = 0;
+	workers_forget_asked(steward->tree);
 	succession_note(steward->tree);
 	for (enum estate_kind kind = ESTATE_STEWARD; kind <= ESTATE_STEWARD_PULSE; kind++)
 		estate_withdraw(&steward->tree->estate, name_of(steward, kind));

@@ -38,7 +38,7 @@ struct steward {
 	struct {           /* what this process was told */
 		bool resume, begin, stop, reload;
 		int inherited;
-		uint64_t present; /* of message_pairs; 0: not said yet */
+		struct message_pairs pairs;
 		uint32_t upgrade; /* upgrade.changes */
 	} told;
 };

@@ -7,12 +7,13 @@
 #include "supervisor/workers.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* The next thing that it does not know. 1: said; 0: it knows all that it can be told now; -errno: does not fit now. */
 static int say_next(struct steward *steward)
 {
 	struct tree *tree = steward->tree;
-	struct message_pairs present = workers_present(tree);
+	struct message_pairs pairs = workers_pairs(tree);
 	int fd = watch_fd(steward->channel), r;
 	bool all_told = true;
 
@@ -63,11 +64,12 @@ static int say_next(struct steward *steward)
 			pair->told = r < 0 ? 0 : pair->incarnation;
 			return r < 0 ? r : 1;
 		}
-		all_told &= pair->told || !(present.present >> i & 1);
+		all_told &= pair->told || !(pairs.present >> i & 1);
 	}
-	if (all_told && present.present != steward->told.present) {
-		r = message_send(fd, MESSAGE_PAIRS, &present, NULL);
-		steward->told.present = r < 0 ? steward->told.present : present.present;
+	if (all_told && memcmp(&pairs, &steward->told.pairs, sizeof pairs) != 0) {
+		r = message_send(fd, MESSAGE_PAIRS, &pairs, NULL);
+		if (r == 0)
+			steward->told.pairs = pairs;
 		return r < 0 ? r : 1;
 	}
 	if (tree->stop_wanted && !steward->told.stop) {

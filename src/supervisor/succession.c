@@ -69,13 +69,12 @@ static struct estate_name only(enum estate_kind kind)
 	return (struct estate_name){kind, 0, 0};
 }
 
-static int check_census(const struct tree *tree)
+static int take_census(struct tree *tree)
 {
-	const struct census *census = census_map(tree->census_fd, NULL);
-
-	if (!census)
+	tree->census = census_map(tree->census_fd, &tree->clients);
+	if (!tree->census)
 		return -errno;
-	return census->tree == tree->id ? 0 : -EINVAL;
+	return tree->census->tree == tree->id ? 0 : -EINVAL;
 }
 
 /* The newest of which both were left. */
@@ -121,7 +120,7 @@ static int take_tree(struct tree *tree, char error[512])
 		return -ENOENT;
 	r = lock_keep(tree->lock_fd, tree->settings.state_directory);
 	if (r == 0)
-		r = check_census(tree);
+		r = take_census(tree);
 	take_accepted(tree);
 	return r;
 }

@@ -7,7 +7,6 @@
 #include "supervisor/process.h"
 #include "supervisor/settings.h"
 #include "supervisor/succession.h"
-#include "supervisor/workers.h"
 #include "wire/census.h"
 #include "wire/say.h"
 
@@ -75,8 +74,10 @@ static int prepare(struct tree *tree, char error[512])
 	if (getrandom(&tree->id, sizeof tree->id, 0) != sizeof tree->id)
 		tree->id = clock_real_us();
 	tree->census_fd = census_create(tree->id, capacity_slots(capacity_limit()));
-	if (tree->census_fd < 0) {
-		snprintf(error, 512, "no memory for the tables that roles share: %s", strerror(-tree->census_fd));
+	tree->census = tree->census_fd < 0 ? NULL : census_map(tree->census_fd, &tree->clients);
+	if (!tree->census) {
+		snprintf(error, 512, "no memory for the tables that roles share: %s",
+			strerror(tree->census_fd < 0 ? -tree->census_fd : errno));
 		return EX_OSERR;
 	}
 	return 0;
@@ -92,7 +93,7 @@ void tree_on_settings(struct tree *tree, const struct message_settings *settings
 		settings_take(&tree->settings, settings);
 		settings_keep_fixed(&tree->settings, &kept);
 		succession_note(tree);
-		workers_fit(tree);
+		workers_forget_asked(tree);
 		return;
 	}
 	if (settings->workers < 1 || settings->workers > CENSUS_RELAYS) {

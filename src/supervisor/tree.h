@@ -14,7 +14,9 @@
 #include "supervisor/privilege.h"
 #include "supervisor/steward.h"
 #include "supervisor/upgrade.h"
+#include "supervisor/workers.h"
 #include "wire/census.h"
+#include "wire/census_clients.h"
 #include "wire/message.h"
 
 #include <limits.h>
@@ -52,9 +54,12 @@ struct tree {
 	struct message_settings settings;
 	bool prepared;                   /* settings are known, the lock is held, pairs exist */
 	int lock_fd, census_fd, self_fd; /* self_fd: our pidfd */
+	struct census *census;           /* to count out who will not come back */
+	struct census_clients clients;
 	uint64_t id;
 	struct steward steward;
 	struct pair pairs[CENSUS_RELAYS]; /* by index; those beyond `workers` are absent, or retire (workers.h) */
+	struct growth growth;
 
 	uint32_t accepted;   /* generation of what the steward accepted, 0: nothing yet */
 	int accepted_fds[2]; /* plan, config text */

@@ -251,6 +251,16 @@ void census_clients_publish(struct census_clients *c)
 	step(head);
 }
 
+void census_forget(struct census *census, const struct census_clients *clients, uint32_t relay)
+{
+	static const struct census_count nothing;
+	struct census_clients its = *clients;
+
+	census_set_row(census, relay, &nothing);
+	census_clients_recount(&its, relay);
+	census_clients_publish(&its);
+}
+
 int census_clients_enter(struct census_clients *c, uint32_t service, const struct endpoint *client, uint32_t limit)
 {
 	struct key key = key_of(c, service, client);

@@ -73,6 +73,9 @@ void census_clients_recount(struct census_clients *clients, uint32_t relay);
 void census_clients_add(struct census_clients *clients, uint32_t service, const struct endpoint *client);
 void census_clients_publish(struct census_clients *clients);
 
+/* That relay has ended for good, and who is left of the tree says so for it: neither part counts anything of it. */
+void census_forget(struct census *census, const struct census_clients *clients, uint32_t relay);
+
 /* Counts one more of the client's for the service unless that would make more than limit. 0 or -EDQUOT; as with services, of two
  * that race for the last place one or both can be refused. The client's port does not matter. */
 int census_clients_enter(struct census_clients *clients, uint32_t service, const struct endpoint *client, uint32_t limit);

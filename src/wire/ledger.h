@@ -28,7 +28,7 @@
 
 enum {
 	LEDGER_MAGIC = 0x74776c67,
-	LEDGER_VERSION = 3,
+	LEDGER_VERSION = 4,
 	LEDGER_LISTENERS = 256,
 	LEDGER_LISTENERS_WANTED = LEDGER_LISTENERS / 2, /* of one config: at a reload those of the last one are there, too */
 	LEDGER_PIPES = 1024,
@@ -168,7 +168,8 @@ struct ledger_listener {
 	_Atomic uint32_t state; /* enum listener_state */
 	uint32_t id;            /* steward's number for this address, never reused within a tree */
 	int32_t fd;
-	uint32_t shared;        /* 1: inherited from systemd and shared with others: never shut, only closed */
+	uint16_t shared;        /* 1: one socket for all relays (unix, systemd): never shut, only closed */
+	uint16_t place;         /* which of the address's sockets it is: index of the relay that it was bound for */
 	struct endpoint local;
 	char address[ADDRESS_TEXT_SIZE]; /* as configured: "0.0.0.0:5020", "unix:/run/plc.sock", "systemd:plc" */
 };

@@ -63,7 +63,7 @@ enum { MESSAGE_VERSION = 4, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_N
 	M(STEWARD_HELLO, generation, 0, "I started: say again what waits for me") \
 	M(PLAN, generation, 1, "take this plan: its memfd") \
 	M(LISTEN, listen, 1, "list and open this bound socket (once the plan of that generation is in force)") \
-	M(UNLISTEN, listening, 0, "take in what is queued there, then close it") \
+	M(UNLISTEN, place, 0, "take in what is queued there, then close it") \
 	M(VERDICT, verdict, 0, "answer to ACQUIRE") \
 	M(END_DURABLE, session, 0, "answer to ENDED: the slot may be freed") \
 	M(EVENTS_TAKEN, taken, 0, "events up to this one are dealt with") \
@@ -73,8 +73,12 @@ enum { MESSAGE_VERSION = 4, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_N
 	M(RECLAIM, reclaim, 0, "ask the holders of this service whether they live, and end those who are silent") \
 	M(ROOM, session, 0, "answer to FULL: try for a place once more, and refuse if there is none") \
 	M(DRAIN, none, 0, "accept nothing more: close every listener after what is queued") \
-	/* supervisor → steward */ \
-	M(PAIRS, pairs, 0, "these are all the pairs that there are; sent when each was told, and at each change") \
+	/* steward → supervisor, and back */ \
+	M(WORKERS, workers, 0, "a reload is to have so many pairs: see that they run") \
+	M(PAIRS, pairs, 0, "these are all the pairs that there are, and your answer; sent when each was told, and at each change") \
+	/* steward → relay, and its answer */ \
+	M(LEND, place, 0, "send a copy of that listener, which another relay is to have") \
+	M(LENT, place, 1, "here it is; both have it until UNLISTEN") \
 	/* supervisor → relay, by its holder's channel */ \
 	M(RETIRE, retire, 0, "your pair is one too many: end when nothing is left to you; or it is not any more")
 
@@ -113,7 +117,16 @@ struct message_begin {
 	uint32_t steward_starts;
 };
 struct message_pair { uint32_t relay, incarnation; };
-struct message_pairs { uint64_t present; }; /* a bit for each */
+struct message_workers {
+	uint32_t workers; /* 0: not any more */
+	uint32_t number;  /* of the request, from 1 */
+};
+struct message_pairs {
+	uint64_t present;  /* a bit for each */
+	uint32_t answered; /* number of the request, 0: of none */
+	int32_t error;     /* 0, or -errno: there are not so many, and text says why */
+	char text[MESSAGE_TEXT_SIZE];
+};
 struct message_retire { uint32_t retires; }; /* 0: it is to stay */
 struct message_deadline { uint64_t deadline_ms; }; /* CLOCK_MONOTONIC */
 struct message_process { int32_t pid; };
@@ -133,11 +146,14 @@ struct message_hello {
 	uint32_t starts;
 };
 struct message_listen {
-	uint32_t id, generation, shared, padding;
+	uint32_t id, generation, shared, place;
 	char address[ADDRESS_TEXT_SIZE];
 };
+struct message_place {
+	uint32_t id, place; /* as in struct ledger_listener */
+};
 struct message_listening {
-	uint32_t id;
+	struct message_place which;
 	int32_t error;
 };
 struct message_session {
@@ -187,6 +203,7 @@ union message_body {
 	struct message_text text;
 	struct message_begin begin;
 	struct message_pair pair;
+	struct message_workers workers;
 	struct message_pairs pairs;
 	struct message_retire retire;
 	struct message_deadline deadline;
@@ -195,6 +212,7 @@ union message_body {
 	struct message_hand_over hand_over;
 	struct message_hello hello;
 	struct message_listen listen;
+	struct message_place place;
 	struct message_listening listening;
 	struct message_session session;
 	struct message_verdict verdict;

@@ -78,7 +78,7 @@ static void send_with(int to, const void *bytes, size_t size, const int *fds, si
 }
 
 static const enum message_kind of_relay[] = {MESSAGE_RELAY_HELLO, MESSAGE_PLAN_TAKEN, MESSAGE_LISTENING, MESSAGE_ACQUIRE,
-	MESSAGE_ENDED, MESSAGE_EVENTS, MESSAGE_RESOLVE, MESSAGE_FULL, MESSAGE_RECLAIMED, MESSAGE_KILL, MESSAGE_STOP};
+	MESSAGE_ENDED, MESSAGE_EVENTS, MESSAGE_RESOLVE, MESSAGE_FULL, MESSAGE_RECLAIMED, MESSAGE_KILL, MESSAGE_STOP, MESSAGE_LENT};
 
 /* A claim of a session of the ledger, or nearly so. */
 static void say_claim(struct steward_world *w, struct fuzz_input *in)

@@ -59,6 +59,7 @@ static int setup(void **state)
 	w->config.file = "t.conf";
 	w->config.services = &w->service;
 	w->config.service_count = 1;
+	w->config.settings.workers = 2;
 	*state = w;
 	return 0;
 }
@@ -106,12 +107,25 @@ static void take(struct world *w, uint32_t relay, const struct listener_order *o
 
 	while (atomic_load(&e->state) != LISTENER_FREE)
 		e++;
-	e->id = order->id;
-	e->shared = order->shared;
+	e->id = order->which.id;
+	e->place = (uint16_t)order->which.place;
+	e->shared = (uint16_t)order->shared;
 	strcpy(e->address, order->address);
 	atomic_store(&e->state, LISTENER_LISTENING);
 	listeners_told(w->listeners, relay, order);
-	assert_string_equal(listeners_answered(w->listeners, relay, order->id, 0), order->address);
+	assert_string_equal(listeners_answered(w->listeners, relay, &order->which, 0), order->address);
+}
+
+/* The relay closes it. */
+static void give_up(struct world *w, uint32_t relay, const struct message_place *which)
+{
+	for (int i = 0; i < LEDGER_LISTENERS; i++) {
+		struct ledger_listener *e = &w->ledger[relay].header->listeners[i];
+
+		if (atomic_load(&e->state) != LISTENER_FREE && e->id == which->id && e->place == which->place)
+			atomic_store(&e->state, LISTENER_FREE);
+	}
+	listeners_answered(w->listeners, relay, which, -ESHUTDOWN);
 }
 
 static bool settled(struct world *w, uint32_t relay, uint32_t want_failed)
@@ -186,7 +200,7 @@ static void each_relay_gets_a_socket_of_its_own(void **state)
 	assert_true(fcntl(a.fd, F_GETFD) & FD_CLOEXEC);
 	b = next(w, 1, LISTENER_OPEN);
 	assert_int_not_equal(a.fd, b.fd);
-	assert_int_equal(a.id, b.id);
+	assert_int_equal(a.which.id, b.which.id);
 	assert_false(settled(w, 0, 0));
 	take(w, 0, &a);
 	assert_true(settled(w, 0, 0));
@@ -251,12 +265,195 @@ static void a_removed_address_is_shut_and_a_kept_one_is_not_touched(void **state
 	listeners_commit(w->listeners);
 	shut = next(w, 0, LISTENER_SHUT);
 	assert_int_equal(shut.step, LISTENER_SHUT);
-	assert_int_equal(shut.id, second.id);
+	assert_int_equal(shut.which.id, second.which.id);
 	listeners_told(w->listeners, 0, &shut);
 	assert_int_equal(next(w, 0, LISTENER_SHUT).step, LISTENER_NOTHING);
 	listeners_forget(w->listeners, 0);
-	assert_int_equal(next(w, 0, LISTENER_SHUT).id, second.id);
+	assert_int_equal(next(w, 0, LISTENER_SHUT).which.id, second.which.id);
 	assert_int_equal(next(w, 0, LISTENER_OPEN).step, LISTENER_NOTHING);
+}
+
+/* And not for once only: its number and its place in the ledger may be the same again. */
+static void what_was_shut_and_opened_again_can_be_shut_again(void **state)
+{
+	struct world *w = *state;
+	struct listener_order open;
+
+	want_port(w, "127.0.0.1", free_port());
+	for (int i = 0; i < 2; i++) {
+		struct listener_order shut;
+
+		w->service.listen_count = 1;
+		assert_int_equal(prepare(w), 0);
+		listeners_commit(w->listeners);
+		open = next(w, 0, LISTENER_OPEN);
+		take(w, 0, &open);
+		w->service.listen_count = 0;
+		assert_int_equal(prepare(w), 0);
+		listeners_commit(w->listeners);
+		shut = next(w, 0, LISTENER_SHUT);
+		assert_int_equal(shut.step, LISTENER_SHUT);
+		assert_int_equal(shut.which.id, open.which.id);
+		listeners_told(w->listeners, 0, &shut);
+		give_up(w, 0, &shut.which);
+	}
+}
+
+static void change_workers(struct world *w, uint32_t workers)
+{
+	w->config.settings.workers = workers;
+	assert_int_equal(prepare(w), 0);
+	listeners_commit(w->listeners);
+}
+
+/* A listening copy of what goes to that relay, which takes it. */
+static int take_listening(struct world *w, uint32_t relay)
+{
+	struct listener_order open = next(w, relay, LISTENER_OPEN);
+	int fd = fcntl(open.fd, F_DUPFD_CLOEXEC, 0);
+
+	assert_int_equal(open.step, LISTENER_OPEN);
+	assert_int_equal(listen(fd, 1), 0);
+	take(w, relay, &open);
+	return fd;
+}
+
+static struct listener_order ask_to_lend(struct world *w, uint32_t relay)
+{
+	struct listener_order lend = next(w, relay, LISTENER_LEND);
+
+	assert_int_equal(lend.step, LISTENER_LEND);
+	listeners_told(w->listeners, relay, &lend);
+	assert_int_equal(next(w, relay, LISTENER_LEND).step, LISTENER_NOTHING);
+	return lend;
+}
+
+static void a_socket_goes_to_another_relay_and_back(void **state)
+{
+	struct world *w = *state;
+	struct listener_order lend, shut, open;
+	int fd, other;
+
+	want_port(w, "127.0.0.1", free_port());
+	change_workers(w, 2);
+	close(take_listening(w, 0));
+	fd = take_listening(w, 1);
+	change_workers(w, 1);
+	assert_false(settled(w, 1, 0));
+	assert_int_equal(next(w, 0, LISTENER_OPEN).step, LISTENER_NOTHING);
+	assert_int_equal(next(w, 1, LISTENER_SHUT).step, LISTENER_NOTHING);
+	assert_int_equal(next(w, 0, LISTENER_LEND).step, LISTENER_NOTHING);
+	lend = ask_to_lend(w, 1);
+	assert_int_equal(lend.which.place, 1);
+	/* What is another's, or was not asked for, goes nowhere. */
+	stranger(&other);
+	assert_false(listeners_lent(w->listeners, 1, &lend.which, other));
+	lend = ask_to_lend(w, 1);
+	assert_true(listeners_lent(w->listeners, 0, &lend.which, fcntl(fd, F_DUPFD_CLOEXEC, 0)));
+	assert_int_equal(next(w, 0, LISTENER_OPEN).step, LISTENER_NOTHING);
+	assert_true(listeners_lent(w->listeners, 1, &lend.which, fcntl(fd, F_DUPFD_CLOEXEC, 0)));
+	open = next(w, 0, LISTENER_OPEN);
+	assert_int_equal(open.which.place, 1);
+	assert_int_equal(option(open.fd, SOL_SOCKET, SO_ACCEPTCONN), 1);
+	/* It keeps what it has until the other listens. */
+	assert_int_equal(next(w, 1, LISTENER_SHUT).step, LISTENER_NOTHING);
+	take(w, 0, &open);
+	shut = next(w, 1, LISTENER_SHUT);
+	assert_memory_equal(&shut.which, &open.which, sizeof shut.which);
+	listeners_told(w->listeners, 1, &shut);
+	give_up(w, 1, &shut.which);
+	assert_true(settled(w, 0, 0));
+	assert_true(settled(w, 1, 0));
+	/* And back. */
+	change_workers(w, 2);
+	assert_int_equal(next(w, 1, LISTENER_OPEN).step, LISTENER_NOTHING);
+	lend = ask_to_lend(w, 0);
+	assert_true(listeners_lent(w->listeners, 0, &lend.which, fd));
+	open = next(w, 1, LISTENER_OPEN);
+	assert_int_equal(open.fd, fd);
+	take(w, 1, &open);
+	shut = next(w, 0, LISTENER_SHUT);
+	assert_memory_equal(&shut.which, &lend.which, sizeof shut.which);
+}
+
+static void a_queue_outlives_the_relay_that_lent_it(void **state)
+{
+	struct world *w = *state;
+	struct listener_order lend;
+	int fd;
+
+	want_port(w, "127.0.0.1", free_port());
+	change_workers(w, 2);
+	close(take_listening(w, 0));
+	fd = take_listening(w, 1);
+	change_workers(w, 1);
+	lend = ask_to_lend(w, 1);
+	assert_true(listeners_lent(w->listeners, 1, &lend.which, fd));
+	w->view.of[1] = NULL;
+	w->view.relays = 1;
+	assert_int_equal(next(w, 0, LISTENER_OPEN).fd, fd);
+	/* Opening it fails for once: there is no other. */
+	listeners_told(w->listeners, 0, &(struct listener_order){.step = LISTENER_OPEN, .which = lend.which});
+	listeners_answered(w->listeners, 0, &lend.which, -EMFILE);
+	assert_true(settled(w, 0, 1));
+	listeners_retry(w->listeners);
+	assert_int_equal(next(w, 0, LISTENER_OPEN).fd, fd);
+}
+
+static void a_socket_that_was_lost_is_bound_anew_where_it_is_wanted(void **state)
+{
+	struct world *w = *state;
+
+	want_port(w, "127.0.0.1", free_port());
+	change_workers(w, 2);
+	close(take_listening(w, 0));
+	close(take_listening(w, 1));
+	change_workers(w, 1);
+	w->view.of[1] = NULL; /* its table is gone */
+	assert_int_equal(next(w, 0, LISTENER_OPEN).step, LISTENER_NOTHING);
+	change_workers(w, 2);
+	w->view.of[1] = &w->ledger[1];
+	memset(w->ledger[1].header->listeners, 0, sizeof w->ledger[1].header->listeners);
+	assert_int_equal(option(next(w, 1, LISTENER_OPEN).fd, SOL_SOCKET, SO_ACCEPTCONN), 0);
+}
+
+/* A later steward has none to give: it gets one from a relay. */
+static void a_shared_socket_is_lent_and_only_closed(void **state)
+{
+	struct world *w = *state;
+	char at[128], path[120], error[BIND_ERROR_SIZE];
+	struct listener_order a, b, lend;
+	int fd;
+
+	snprintf(path, sizeof path, "%s/x.sock", w->directory);
+	snprintf(at, sizeof at, "unix:%s", path);
+	want(w, at);
+	change_workers(w, 2);
+	a = next(w, 0, LISTENER_OPEN);
+	b = next(w, 1, LISTENER_OPEN);
+	fd = fcntl(a.fd, F_DUPFD_CLOEXEC, 0);
+	assert_int_equal(listen(fd, 1), 0);
+	take(w, 0, &a);
+	take(w, 1, &b);
+	change_workers(w, 1);
+	assert_int_equal(next(w, 1, LISTENER_LEND).step, LISTENER_NOTHING);
+	b = next(w, 1, LISTENER_SHUT);
+	assert_int_equal(b.step, LISTENER_SHUT);
+	listeners_told(w->listeners, 1, &b);
+	give_up(w, 1, &b.which);
+	listeners_free(w->listeners);
+	w->listeners = listeners_new();
+	assert_int_equal(listeners_prepare(w->listeners, &w->config, NULL, w->ids, &w->view, true, &w->report), 0);
+	listeners_commit(w->listeners);
+	change_workers(w, 2);
+	assert_int_equal(next(w, 1, LISTENER_OPEN).step, LISTENER_NOTHING);
+	lend = ask_to_lend(w, 0);
+	assert_true(listeners_lent(w->listeners, 0, &lend.which, fd));
+	b = next(w, 1, LISTENER_OPEN);
+	assert_int_equal(b.fd, fd);
+	assert_int_equal(b.which.place, 1);
+	take(w, 1, &b);
+	assert_int_equal(bind_unix(path, -1, false, error), -EADDRINUSE); /* the same one lives */
 }
 
 static void a_unix_socket_is_shared_and_its_file_removed(void **state)
@@ -344,7 +541,7 @@ static void a_socket_that_a_relay_cannot_open_is_tried_again(void **state)
 	listeners_commit(w->listeners);
 	a = next(w, 0, LISTENER_OPEN);
 	listeners_told(w->listeners, 0, &a);
-	listeners_answered(w->listeners, 0, a.id, -EADDRINUSE);
+	listeners_answered(w->listeners, 0, &a.which, -EADDRINUSE);
 	assert_true(settled(w, 0, 1));
 	assert_int_equal(next(w, 0, LISTENER_OPEN).step, LISTENER_NOTHING);
 	listeners_retry(w->listeners);
@@ -353,9 +550,9 @@ static void a_socket_that_a_relay_cannot_open_is_tried_again(void **state)
 	take(w, 0, &a);
 	assert_true(settled(w, 0, 0));
 	/* The end of a former listener of that address is no failure. */
-	listeners_answered(w->listeners, 0, a.id, -ESHUTDOWN);
+	listeners_answered(w->listeners, 0, &a.which, -ESHUTDOWN);
 	assert_true(settled(w, 0, 0));
-	assert_null(listeners_answered(w->listeners, 0, 9999, 0));
+	assert_null(listeners_answered(w->listeners, 0, &(struct message_place){9999, 0}, 0));
 }
 
 int main(void)
@@ -365,6 +562,11 @@ int main(void)
 		T(each_relay_gets_a_socket_of_its_own),
 		T(one_failure_changes_nothing_and_all_are_told),
 		T(a_removed_address_is_shut_and_a_kept_one_is_not_touched),
+		T(what_was_shut_and_opened_again_can_be_shut_again),
+		T(a_socket_goes_to_another_relay_and_back),
+		T(a_queue_outlives_the_relay_that_lent_it),
+		T(a_socket_that_was_lost_is_bound_anew_where_it_is_wanted),
+		T(a_shared_socket_is_lent_and_only_closed),
 		T(a_unix_socket_is_shared_and_its_file_removed),
 		T(a_stale_socket_file_is_replaced_and_a_living_one_is_not),
 		T(an_inherited_socket_is_passed_on),

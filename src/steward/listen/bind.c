@@ -211,3 +211,40 @@ int bind_unix(const char *path, int mode, bool ours, char error[BIND_ERROR_SIZE]
 		return say(error, r, path, "permission denied (we must be able to write in its directory)");
 	return say(error, r, path, strerror(-r));
 }
+
+/* A network of one's own is had for nothing, with any address and any client in it. */
+static bool is_of_our_network(int fd)
+{
+	uint64_t its = 0, ours = 1;
+	socklen_t length = sizeof its;
+	int own = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool same = own >= 0 && getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &its, &length) == 0 &&
+		    getsockopt(own, SOL_SOCKET, SO_NETNS_COOKIE, &ours, &length) == 0 && its == ours;
+
+	if (own >= 0)
+		close(own);
+	return same;
+}
+
+bool bind_is(const struct address *address, int fd)
+{
+	struct sockaddr_storage at = {0}, wanted = {0};
+	socklen_t length = sizeof at, wanted_length = sizeof wanted;
+	struct endpoint is, other;
+	int listening = 0;
+	socklen_t size = sizeof listening;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 || !listening || !is_of_our_network(fd) ||
+		getsockname(fd, (struct sockaddr *)&at, &length) < 0)
+		return false;
+	if (address->kind == ADDRESS_UNIX)
+		return at.ss_family == AF_UNIX && strcmp(((struct sockaddr_un *)&at)->sun_path, address->host) == 0;
+	if (address->kind != ADDRESS_HOST || address_to_sockaddr(address, &wanted, &wanted_length) < 0)
+		return false;
+	if (address->any_family && at.ss_family == AF_INET) /* the machine was without IPv6 */
+		return ((struct sockaddr_in *)&at)->sin_addr.s_addr == INADDR_ANY &&
+		       ntohs(((struct sockaddr_in *)&at)->sin_port) == address->port;
+	endpoint_from_sockaddr(&is, &at);
+	endpoint_from_sockaddr(&other, &wanted);
+	return is.family == other.family && is.port == other.port && memcmp(is.ip, other.ip, sizeof is.ip) == 0;
+}

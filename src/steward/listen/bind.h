@@ -17,4 +17,7 @@ int bind_tcp(const struct address *address, const struct side_policy *policy, bo
  * umask. */
 int bind_unix(const char *path, int mode, bool ours, char error[BIND_ERROR_SIZE]);
 
+/* Whether that is a socket such as these, listening, of this machine's network as we see it. */
+bool bind_is(const struct address *address, int fd);
+
 #endif

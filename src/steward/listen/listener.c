@@ -43,9 +43,15 @@ void listener_free(struct listener *l)
 	free(l);
 }
 
-void listener_drop(struct listener *l, uint32_t relay)
+bool listener_is_shared(const struct listener *l)
 {
-	close_fd(&l->of[relay].fd);
+	return l->where.kind != ADDRESS_HOST;
+}
+
+void listener_drop(struct listener *l, uint32_t place)
+{
+	close_fd(&l->of[place].fd);
+	l->of[place].lent = false;
 }
 
 /* A ledger's entry is a claim: nothing in it is a string until it was looked at. */
@@ -57,39 +63,53 @@ bool listener_is(const struct listener *l, const struct ledger_listener *e)
 	       strncmp(e->address, l->where.text, ADDRESS_TEXT_SIZE) == 0;
 }
 
-bool listener_listed(const struct listener *l, const struct ledger *ledger)
+static const struct ledger_listener *entry_of(const struct listener *l, const struct ledger *ledger, uint32_t place)
 {
-	for (int i = 0; ledger && i < LEDGER_LISTENERS; i++)
-		if (listener_is(l, &ledger->header->listeners[i]))
-			return true;
-	return false;
+	for (int i = 0; ledger && i < LEDGER_LISTENERS; i++) {
+		const struct ledger_listener *e = &ledger->header->listeners[i];
+
+		if ((e->place == place || place == PLACE_ANY) && listener_is(l, e))
+			return e;
+	}
+	return NULL;
 }
 
-bool listener_listed_anywhere(const struct listener *l, const struct ledger_view *view)
+bool listener_listed(const struct listener *l, const struct ledger *ledger, uint32_t place)
+{
+	return entry_of(l, ledger, place);
+}
+
+bool listener_opened(const struct listener *l, const struct ledger *ledger, uint32_t place)
+{
+	const struct ledger_listener *e = entry_of(l, ledger, place);
+
+	return e && atomic_load_explicit(&e->state, memory_order_acquire) == LISTENER_LISTENING;
+}
+
+bool listener_listed_anywhere(const struct listener *l, const struct ledger_view *view, uint32_t place)
 {
 	for (uint32_t r = 0; r < view->relays; r++)
-		if (listener_listed(l, view->of[r]))
+		if (listener_listed(l, view->of[r], place))
 			return true;
 	return false;
 }
 
-int listener_obtain(struct listener *l, const struct gifts *gifts, const struct ledger_view *view, uint32_t relay, bool alone,
-	char error[BIND_ERROR_SIZE])
+int listener_obtain(struct listener *l, const struct gifts *gifts, uint32_t place, bool alone, char error[BIND_ERROR_SIZE])
 {
 	int fd = -1;
 
 	switch (l->where.kind) {
 	case ADDRESS_HOST:
-		if (l->of[relay].fd >= 0)
+		if (l->of[place].fd >= 0)
 			return 0;
 		fd = bind_tcp(&l->where, &l->policy, alone, error);
 		if (fd >= 0)
-			l->of[relay].fd = fd;
+			l->of[place].fd = fd;
 		break;
 	case ADDRESS_UNIX:
 		if (l->shared_fd >= 0)
 			return 0;
-		fd = bind_unix(l->where.host, -1, listener_listed_anywhere(l, view), error);
+		fd = bind_unix(l->where.host, -1, false, error);
 		if (fd >= 0) {
 			l->shared_fd = fd;
 			l->made_file = true;

@@ -3,7 +3,20 @@
  * A relay lists its listeners in its ledger, and they live as long as its descriptor table: what a ledger lists is never bound
  * again. Here is what the config wants, and the sockets on their way: a relay's own TCP socket until it says LISTENING, a shared
  * one (unix, systemd) for as long as its address is wanted, so that a new pair gets a copy of it. Owner: the steward's role; ends
- * by listeners_free. Nothing here blocks. */
+ * by listeners_free. Nothing here blocks.
+ *
+ * With other `workers` a TCP socket gets another relay, since to close it would reset who waits in its queue: that of place p
+ * belongs to relay p, or, where that is one too many, to p modulo workers. Who has it by now follows from the ledgers alone, so
+ * any role may die at any step:
+ *
+ *   listed by             next
+ *   x                     x is asked to LEND it
+ *   x, a copy is here     LISTEN to its relay w. Should x die now: the copy keeps the queue, and goes to w
+ *   x and w               UNLISTEN to x. Both accept: the queue is one. Should we die: the next steward finds this row or the first
+ *   w                     nothing
+ *   nobody                bound anew for a relay that is wanted (its table is gone, and the queue with it); else nothing
+ *
+ * A copy of a shared one is only closed where it is too many, once another relay listens there. */
 #ifndef STEWARD_LISTEN_LISTENERS_H
 #define STEWARD_LISTEN_LISTENERS_H
 #include "steward/config/config.h"
@@ -12,6 +25,7 @@
 #include "steward/report.h"
 #include "wire/census.h"
 #include "wire/ledger.h"
+#include "wire/message.h"
 
 struct listeners;
 
@@ -35,10 +49,10 @@ void listeners_commit(struct listeners *listeners); /* what was prepared is want
 void listeners_abort(struct listeners *listeners);  /* and is closed again */
 
 /* The next step that a relay's ledger lacks. */
-enum listener_step { LISTENER_NOTHING, LISTENER_OPEN, LISTENER_SHUT };
+enum listener_step { LISTENER_NOTHING, LISTENER_OPEN, LISTENER_SHUT, LISTENER_LEND };
 struct listener_order {
 	enum listener_step step;
-	uint32_t id;
+	struct message_place which;
 	uint32_t shared;
 	int entry; /* LISTENER_SHUT: of the ledger */
 	int fd;    /* LISTENER_OPEN: stays ours */
@@ -52,15 +66,19 @@ void listeners_next(struct listeners *listeners, const struct ledger_view *view,
 void listeners_told(struct listeners *listeners, uint32_t relay, const struct listener_order *order);
 
 /* The relay said LISTENING. The listener's address, or NULL if there is no such, or it was not asked for it. */
-const char *listeners_answered(struct listeners *listeners, uint32_t relay, uint32_t id, int error);
+const char *listeners_answered(struct listeners *listeners, uint32_t relay, const struct message_place *which, int error);
+
+/* The relay said LENT; takes fd, whatever comes of it. False: it is no such listener. */
+bool listeners_lent(struct listeners *listeners, uint32_t relay, const struct message_place *which, int fd);
 
 /* The relay started anew, or there is a new one: what it was told counts no more. */
 void listeners_forget(struct listeners *listeners, uint32_t relay);
 
-/* What could not be bound or opened is tried again by the next listeners_next. */
+/* What could not be bound, opened or lent is tried again by the next listeners_next. */
 void listeners_retry(struct listeners *listeners);
 
-/* True if the relay has answered for all that is wanted; failed: how many it could not open. */
+/* True if the relay has answered for all that is wanted of it, and has nothing that another is to have; failed: how many it could
+ * not open. */
 bool listeners_settled(const struct listeners *listeners, const struct ledger_view *view, uint32_t relay, uint32_t *ret_failed);
 
 size_t listeners_count(const struct listeners *listeners);

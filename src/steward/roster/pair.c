@@ -19,7 +19,7 @@ static const message_set from_relay = (message_set)1 << MESSAGE_RELAY_HELLO | (m
 				      (message_set)1 << MESSAGE_LISTENING | (message_set)1 << MESSAGE_ACQUIRE |
 				      (message_set)1 << MESSAGE_ENDED | (message_set)1 << MESSAGE_EVENTS |
 				      (message_set)1 << MESSAGE_RESOLVE | (message_set)1 << MESSAGE_FULL |
-				      (message_set)1 << MESSAGE_RECLAIMED;
+				      (message_set)1 << MESSAGE_RECLAIMED | (message_set)1 << MESSAGE_LENT;
 
 static void on_readiness(uv_poll_t *poll, int status, int events);
 
@@ -129,7 +129,28 @@ static int say(struct pair *p, enum message_kind kind, const void *body, const i
 	return r < 0 ? -EAGAIN : 0;
 }
 
-/* Open or shut listeners, as listeners.h has them to be. */
+static int say_order(struct pair *p, const struct listener_order *order)
+{
+	struct message_listen listen = {.id = order->which.id,
+		.place = order->which.place,
+		.generation = p->roster->generation,
+		.shared = order->shared};
+
+	switch (order->step) {
+	case LISTENER_OPEN:
+		memcpy(listen.address, order->address, sizeof listen.address);
+		return say(p, MESSAGE_LISTEN, &listen, &order->fd);
+	case LISTENER_SHUT:
+		return say(p, MESSAGE_UNLISTEN, &order->which, NULL);
+	case LISTENER_LEND:
+		return say(p, MESSAGE_LEND, &order->which, NULL);
+	case LISTENER_NOTHING:
+		break;
+	}
+	return 0;
+}
+
+/* Open, lend or shut listeners, as listeners.h has them to be. */
 static int say_listeners(struct pair *p, enum listener_step step)
 {
 	struct ledger_view view;
@@ -141,17 +162,7 @@ static int say_listeners(struct pair *p, enum listener_step step)
 		listeners_next(p->roster->listeners, &view, p->name.relay, step, &order);
 		if (order.step == LISTENER_NOTHING)
 			return 0;
-		if (order.step == LISTENER_OPEN) {
-			struct message_listen listen = {
-				.id = order.id, .generation = p->roster->generation, .shared = order.shared};
-
-			memcpy(listen.address, order.address, sizeof listen.address);
-			r = say(p, MESSAGE_LISTEN, &listen, &order.fd);
-		} else {
-			struct message_listening shut = {.id = order.id};
-
-			r = say(p, MESSAGE_UNLISTEN, &shut, NULL);
-		}
+		r = say_order(p, &order);
 		if (r < 0)
 			return r;
 		listeners_told(p->roster->listeners, p->name.relay, &order);
@@ -190,6 +201,8 @@ static int say_new_listeners(struct pair *p)
 		return 0;
 	/* What it should have shut before it took the plan: that was lost, or its number in the ledger is another by now. */
 	r = say_listeners(p, LISTENER_SHUT);
+	if (r == 0)
+		r = say_listeners(p, LISTENER_LEND);
 	return r < 0 ? r : say_listeners(p, LISTENER_OPEN);
 }
 

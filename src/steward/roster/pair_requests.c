@@ -124,6 +124,18 @@ static void handle_hello(struct pair *p, const struct message_hello *hello)
 	p->roster->host->on_relay_began(p->roster->context, p->name.relay);
 }
 
+/* What it says is that listener goes on to another relay, whose clients come by it. */
+static bool handle_lent(struct pair *p, struct message *m)
+{
+	int fd = m->fds[0];
+
+	m->fds[0] = -1;
+	if (!listeners_lent(p->roster->listeners, p->name.relay, &m->body.place, fd))
+		return false;
+	roster_push(p->roster);
+	return true;
+}
+
 /* Which backend, in words that the resolver knows: its id is only ours and the relay's. */
 static bool handle_resolve(struct pair *p, const struct message_session *claim)
 {
@@ -146,9 +158,11 @@ bool pair_handle(struct pair *p, struct message *m)
 		p->roster->host->on_progress(p->roster->context);
 		return true;
 	case MESSAGE_LISTENING:
-		listeners_answered(p->roster->listeners, p->name.relay, m->body.listening.id, m->body.listening.error);
+		listeners_answered(p->roster->listeners, p->name.relay, &m->body.listening.which, m->body.listening.error);
 		p->roster->host->on_progress(p->roster->context);
 		return true;
+	case MESSAGE_LENT:
+		return handle_lent(p, m);
 	case MESSAGE_ACQUIRE:
 		return handle_acquire(p, &m->body.session, m->fds[0]);
 	case MESSAGE_ENDED:
@@ -196,6 +210,8 @@ bool pair_handle(struct pair *p, struct message *m)
 	case MESSAGE_RECLAIM:
 	case MESSAGE_ROOM:
 	case MESSAGE_DRAIN:
+	case MESSAGE_WORKERS:
+	case MESSAGE_LEND:
 	case MESSAGE_RETIRE:
 	case MESSAGE_PAIRS:
 	case MESSAGE_KINDS:

@@ -119,8 +119,7 @@ void roster_start(struct roster *r)
 			pair_start(r->of[i]);
 }
 
-/* Says what is due now. */
-static void push_all(struct roster *r)
+void roster_push(struct roster *r)
 {
 	for (uint32_t i = 0; i < r->relays; i++)
 		if (r->of[i])
@@ -143,7 +142,7 @@ int roster_set_plan(struct roster *r, int plan_fd, uint32_t generation)
 	for (uint32_t i = 0; i < r->relays; i++)
 		if (r->of[i])
 			r->of[i]->plan_due = true;
-	push_all(r);
+	roster_push(r);
 	return 0;
 }
 
@@ -167,9 +166,11 @@ bool roster_settled(const struct roster *r, uint32_t *ret_failed)
 
 	*ret_failed = 0;
 	roster_view(r, &view);
-	for (uint32_t i = 0; i < r->relays; i++) {
+	for (uint32_t i = 0; i < CENSUS_RELAYS; i++) {
 		uint32_t failed;
 
+		if (!r->of[i] && !is_wanted(r, i))
+			continue;
 		if (!listeners_settled(r->listeners, &view, i, &failed))
 			settled = false;
 		*ret_failed += failed;
@@ -278,7 +279,7 @@ void roster_drain(struct roster *r)
 	for (uint32_t i = 0; i < r->relays; i++)
 		if (r->of[i])
 			r->of[i]->drain_due = true;
-	push_all(r);
+	roster_push(r);
 }
 
 void roster_kill_all(struct roster *r, bool now, const struct reason *reason)
@@ -288,7 +289,7 @@ void roster_kill_all(struct roster *r, bool now, const struct reason *reason)
 	for (uint32_t i = 0; i < r->relays; i++)
 		if (r->of[i])
 			r->of[i]->kill_due = true;
-	push_all(r);
+	roster_push(r);
 }
 
 uint64_t roster_live_in(const struct roster *r, uint32_t relay)

@@ -116,6 +116,8 @@ bool roster_lives(const struct roster *roster, const struct session_key *key, st
 void roster_each_live(const struct roster *roster,
 	void (*visit)(void *visitor, const struct session_key *key, const struct slot *slot), void *visitor);
 
+void roster_push(struct roster *roster); /* says what is due now */
+
 /* Events that a lost message did not announce are taken: call it now and then. */
 void roster_tick(struct roster *roster);
 
