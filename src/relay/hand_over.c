@@ -85,6 +85,34 @@ int hand_over_send(int channel, struct hand_over_packet *packet, enum hand_over_
 	return n < 0 ? -errno : 0;
 }
 
+static int await(int channel, int wait_ms)
+{
+	struct pollfd ready = {.fd = channel, .events = POLLIN};
+	int r;
+
+	do
+		r = poll(&ready, 1, wait_ms);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : r == 0 ? -ETIMEDOUT : 0;
+}
+
+/* n: as recv(2) says. */
+static int check(const struct hand_over_packet *packet, ssize_t n)
+{
+	if (n <= 0)
+		return n < 0 && errno != ECONNRESET ? -errno : -ECONNRESET;
+	if (n != (ssize_t)sizeof *packet || packet->magic != HAND_OVER_MAGIC || packet->version != HAND_OVER_VERSION)
+		return -EPROTO;
+	return packet->kind == HAND_OVER_PART && packet->count > HAND_OVER_AT_ONCE ? -EPROTO : 0;
+}
+
+int hand_over_peek(int channel, struct hand_over_packet *packet, int wait_ms)
+{
+	int r = await(channel, wait_ms);
+
+	return r < 0 ? r : check(packet, recv(channel, packet, sizeof *packet, MSG_DONTWAIT | MSG_PEEK));
+}
+
 int hand_over_receive(int channel, struct hand_over_packet *packet, int *fds, int wait_ms)
 {
 	union {
@@ -93,31 +121,26 @@ int hand_over_receive(int channel, struct hand_over_packet *packet, int *fds, in
 	} control;
 	struct iovec part = {packet, sizeof *packet};
 	struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1};
-	struct pollfd ready = {.fd = channel, .events = POLLIN};
 	uint32_t came = 0;
-	ssize_t n;
-	int r;
+	int r = await(channel, wait_ms);
 
-	do
-		r = poll(&ready, 1, wait_ms);
-	while (r < 0 && errno == EINTR);
-	if (r <= 0)
-		return r < 0 ? -errno : -ETIMEDOUT;
+	if (r < 0)
+		return r;
 	if (fds) {
 		msg.msg_control = control.bytes;
 		msg.msg_controllen = sizeof control.bytes;
 	}
-	n = recvmsg(channel, &msg, MSG_DONTWAIT); /* not MSG_CMSG_CLOEXEC: what a ledger lists is open over an exec */
-	if (n <= 0)
-		return n < 0 && errno != ECONNRESET ? -errno : -ECONNRESET;
+	/* not MSG_CMSG_CLOEXEC: what a ledger lists is open over an exec */
+	r = check(packet, recvmsg(channel, &msg, MSG_DONTWAIT));
+	if (r < 0)
+		return r;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); fds && c; c = CMSG_NXTHDR(&msg, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		came = (uint32_t)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
 		memcpy(fds, CMSG_DATA(c), came * sizeof(int));
 	}
-	if (n != (ssize_t)sizeof *packet || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || packet->magic != HAND_OVER_MAGIC ||
-		packet->version != HAND_OVER_VERSION || (packet->kind == HAND_OVER_PART) != (came > 0) ||
+	if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || (packet->kind == HAND_OVER_PART) != (came > 0) ||
 		(came > 0 && came != packet->count))
 		return -EPROTO;
 	return 0;

@@ -41,6 +41,9 @@ int hand_over_send(int channel, struct hand_over_packet *packet, enum hand_over_
  */
 int hand_over_receive(int channel, struct hand_over_packet *packet, int *fds, int wait_ms);
 
+/* The packet that comes next, without its descriptors, which stays where it is. As hand_over_receive. */
+int hand_over_peek(int channel, struct hand_over_packet *packet, int wait_ms);
+
 /* HAND_OVER of the supervisor's: takes the channel. Whatever comes of it, this returns, or the process ends for its heir. */
 void hand_over_asked(struct relay *relay, struct message *message);
 

@@ -5,11 +5,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct heir {
 	int giver, former; /* out of the way of what comes */
 	uint32_t total;
+	int highest, next; /* numbers: the last that will come, and the first that is free */
+	uint8_t *filled;   /* by number: 1: by us, since nothing comes there */
 };
 
 void take_reserved_numbers(void)
@@ -33,27 +37,50 @@ static int step_aside(struct heir *heir, uint32_t highest)
 {
 	if (highest < HOLDER_INHERITED_END)
 		highest = HOLDER_INHERITED_END;
+	if (highest > (uint32_t)sysconf(_SC_OPEN_MAX))
+		return -EMFILE;
+	heir->highest = (int)highest;
+	heir->next = HEIR_GIVER;
+	heir->filled = calloc(highest + 1, 1);
 	heir->giver = move_above(HEIR_GIVER, highest);
-	if (heir->giver < 0)
-		return heir->giver;
+	if (!heir->filled || heir->giver < 0)
+		return heir->filled ? heir->giver : -ENOMEM;
 	heir->former = move_above(HEIR_FORMER, highest);
 	return heir->former < 0 ? heir->former : 0;
 }
 
-/* They come in ascending order of where they belong, and the kernel gives the lowest free numbers: none comes above its place. So
- * from the last to the first each finds its place free, or left by one that came there and was moved on. */
-static int place(const struct hand_over_packet *packet, const int *came)
+/* They come in ascending order of where they belong, and the kernel gives the lowest free numbers. So where the numbers between
+ * are taken before, each comes to its place; to move each there would take ten times as long, in which no session goes on. */
+static int fill_gaps(struct heir *heir, const struct hand_over_packet *coming)
 {
-	for (uint32_t i = packet->count; i-- > 0;) {
-		if (came[i] > packet->fds[i] || (i > 0 && packet->fds[i - 1] >= packet->fds[i]))
+	for (uint32_t i = 0; i < coming->count; i++) {
+		if (coming->fds[i] < heir->next || coming->fds[i] > heir->highest)
 			return -EPROTO;
-		if (came[i] == packet->fds[i])
-			continue;
-		if (dup2(came[i], packet->fds[i]) < 0)
-			return -errno;
-		close(came[i]);
+		for (; heir->next < coming->fds[i]; heir->next++) {
+			if (dup2(STDIN_FILENO, heir->next) < 0)
+				return -errno;
+			heir->filled[heir->next] = 1;
+		}
+		heir->next++;
 	}
 	return 0;
+}
+
+static int take_part(struct heir *heir, const struct hand_over_packet *packet, const int *came)
+{
+	heir->total += packet->count;
+	return memcmp(came, packet->fds, packet->count * sizeof *came) == 0 ? 0 : -EPROTO;
+}
+
+static void empty_gaps(struct heir *heir)
+{
+	for (int fd = 0, end; fd <= heir->highest; fd = end + 1) {
+		for (end = fd; end <= heir->highest && heir->filled[end]; end++)
+			;
+		if (end > fd)
+			close_range((unsigned)fd, (unsigned)end - 1, 0);
+	}
+	free(heir->filled);
 }
 
 int take_over(struct inheritance *ret)
@@ -63,21 +90,23 @@ int take_over(struct inheritance *ret)
 	int came[HAND_OVER_AT_ONCE], r = hand_over_send(heir.giver, &packet, HAND_OVER_HERE, NULL);
 
 	while (r == 0) {
-		r = hand_over_receive(heir.giver, &packet, came, -1);
+		r = hand_over_peek(heir.giver, &packet, -1);
+		if (r == 0 && packet.kind == HAND_OVER_PART)
+			r = heir.filled ? fill_gaps(&heir, &packet) : -EPROTO;
+		if (r == 0)
+			r = hand_over_receive(heir.giver, &packet, came, -1);
 		if (r < 0 || packet.kind == HAND_OVER_WHOLE)
 			break;
-		if (packet.kind == HAND_OVER_BEGIN && heir.giver == HEIR_GIVER)
+		if (packet.kind == HAND_OVER_BEGIN && !heir.filled)
 			r = step_aside(&heir, packet.highest);
-		else if (packet.kind == HAND_OVER_PART && heir.giver != HEIR_GIVER)
-			r = place(&packet, came);
 		else
-			r = -EPROTO;
-		heir.total += packet.kind == HAND_OVER_PART ? packet.count : 0;
+			r = packet.kind == HAND_OVER_PART ? take_part(&heir, &packet, came) : -EPROTO;
 	}
 	if (r < 0)
 		return r;
-	if (packet.count != heir.total)
+	if (packet.count != heir.total || !heir.filled)
 		return -EPROTO;
+	empty_gaps(&heir);
 	if (dup2(heir.former, HOLDER_FORMER) < 0)
 		return -errno;
 	close(heir.former);

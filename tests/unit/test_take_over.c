@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -22,7 +23,16 @@ enum { MANY = 600 };
 static int giver;
 static struct stat given[MANY]; /* what was given, in order */
 
-/* The heir: a process with nothing but what it is started with. Its exit status is 0 if each stands where it was to be. */
+static bool is_among(int fd, const int32_t *numbers, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (numbers[i] == fd)
+			return true;
+	return false;
+}
+
+/* The heir: a process with nothing but what it is started with. Its exit status is 0 if each stands where it was to be, and
+ * nothing else between them. */
 static _Noreturn void be_heir(int channel, const int32_t *numbers, uint32_t count, int want)
 {
 	struct inheritance inheritance;
@@ -41,6 +51,9 @@ static _Noreturn void be_heir(int channel, const int32_t *numbers, uint32_t coun
 		if (fstat(numbers[i], &st) < 0 || st.st_ino != given[i].st_ino || fcntl(numbers[i], F_GETFD) != 0)
 			_exit(2);
 	}
+	for (int fd = HOLDER_INHERITED_END; r == 0 && fd < numbers[count - 1]; fd++)
+		if (!is_among(fd, numbers, count) && fcntl(fd, F_GETFD) >= 0)
+			_exit(4);
 	if (r == 0 && (inheritance.owner != 7 || fcntl(HOLDER_FORMER, F_GETFD) < 0 || fcntl(inheritance.giver, F_GETFD) < 0))
 		_exit(3);
 	_exit(0);
