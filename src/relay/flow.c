@@ -331,12 +331,19 @@ int flow_prepare(struct relay *relay, struct session *session)
 	return take_pipe(relay, session, SIDE_CLIENT) && take_pipe(relay, session, SIDE_BACKEND) ? 0 : -EAGAIN;
 }
 
+/* The event says that there is nothing to take: whatever comes makes another. */
+static bool is_quiet(const struct session *session, const struct slot *slot, enum side from)
+{
+	return session->events[from] == EPOLLOUT && !session->in_pipe[from] && slot->side_end[from] == SIDE_LIVE &&
+	       slot_state(slot) == SLOT_RELAYING;
+}
+
 bool flow_pump(struct relay *relay, struct session *session, enum side from)
 {
 	struct slot *slot = session_slot(relay, session);
 	bool bulk = session->average[from] > SPLICE_ABOVE;
 	size_t moved = 0;
-	enum step step = STEP_MORE;
+	enum step step = is_quiet(session, slot, from) ? STEP_WAIT : STEP_MORE;
 
 	/* What the other direction does would make us peek at the same bytes again and again. */
 	if (session->blocked[from] && slot_state(slot) == SLOT_RELAYING &&

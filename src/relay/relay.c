@@ -237,6 +237,7 @@ static bool dispatch(struct relay *relay, const struct epoll_event *events, int 
 
 	for (int i = 0; i < count; i++) {
 		uint64_t data = events[i].data.u64, index = data & (((uint64_t)1 << 56) - 1);
+		bool both = i + 1 < count && events[i + 1].data.u64 == (data ^ 1); /* sides of one session */
 
 		switch ((enum watch_kind)(data >> 56)) {
 		case WATCH_LOOP:
@@ -247,7 +248,8 @@ static bool dispatch(struct relay *relay, const struct epoll_event *events, int 
 			break;
 		case WATCH_SESSION:
 			relay->sessions[index >> 1].events[index & 1] = events[i].events;
-			session_run(relay, &relay->sessions[index >> 1]);
+			if (!both)
+				session_run(relay, &relay->sessions[index >> 1]);
 			break;
 		}
 	}

@@ -5,6 +5,9 @@
 #include "relay/socket.h"
 
 #include <errno.h>
+#include <sys/epoll.h>
+
+enum { ESTABLISHED = 1, CLOSE = 7 }; /* include/net/tcp_states.h */
 
 /* With a unix socket on one side, the books of the other side alone say how many bytes went through. */
 static void count_moved(struct slot *slot, enum side from, int64_t queued)
@@ -37,7 +40,14 @@ static int settle_by_books(struct slot *slot, enum side from, const struct books
 	if (over > 0)
 		socket_drop(slot->fd[from], (size_t)over);
 	/* In CLOSE the target takes nothing more, and a FIN may or may not be among what it was given. */
-	return over < 0 && target->state != 7 ? -EIO : 0;
+	return over < 0 && target->state != CLOSE ? -EIO : 0;
+}
+
+/* A socket at which nothing waits: as an event would have said that it takes bytes and has none. What comes from here on is an
+ * edge. */
+static uint32_t quiet(const struct books *books)
+{
+	return books->unread == 0 && books->state == ESTABLISHED && !books->error ? EPOLLOUT : 0;
 }
 
 /* Each socket's books are read once: what one direction drops changes no figure that the other looks at. */
@@ -54,6 +64,7 @@ int settle_session(struct relay *relay, struct session *session)
 		int64_t queued = pipes_queued(&relay->pipes, slot->pipe[from]);
 
 		session->in_pipe[from] = (uint32_t)queued;
+		session->events[from] = known ? quiet(&books[from]) : 0;
 		if (flow_is_cut(slot->flow[from]))
 			continue;
 		if (bookless) {
