@@ -7,6 +7,7 @@
 #include "relay/ending.h"
 #include "relay/flow.h"
 #include "relay/kill_point.h"
+#include "relay/own.h"
 #include "relay/place.h"
 #include "relay/probe.h"
 #include "relay/session.h"
@@ -14,64 +15,24 @@
 #include "relay/socket.h"
 #include "relay/tally.h"
 #include "relay/terms.h"
+#include "relay/verify.h"
 #include "wire/inherit.h"
 #include "wire/say.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syslog.h>
 #include <unistd.h>
 
-enum { ESTABLISHED = 1, CLOSE_WAIT = 8, HELD_DESCRIPTORS = 200, PIPE_SHARE = 32 };
-
-/* How many numbers the table has room for: no descriptor is above. proc(5) FDSize. */
-static uint32_t table_size(void)
-{
-	FILE *f = fopen("/proc/self/status", "re");
-	char line[256];
-	uint32_t size = 0;
-
-	while (f && fgets(line, sizeof line, f))
-		if (sscanf(line, "FDSize: %u", &size) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return size ? size : (uint32_t)sysconf(_SC_OPEN_MAX);
-}
-
-static void list(uint8_t *listed, uint32_t size, int fd)
-{
-	if (fd >= 0 && (uint32_t)fd < size)
-		listed[fd] = 1;
-}
-
-uint8_t *adopt_list(const struct relay *relay, uint32_t *ret_size)
-{
-	const struct ledger_header *h = relay->header;
-	uint32_t high = atomic_load(&h->high_water), size = table_size();
-	uint8_t *listed = calloc(size, 1);
-
-	if (!listed)
-		return NULL;
-	*ret_size = size;
-	for (int fd = 0; fd < HOLDER_INHERITED_END; fd++)
-		list(listed, size, fd);
-	list(listed, size, h->plan_fd);
-	for (int i = 0; i < LEDGER_LISTENERS; i++)
-		if (atomic_load(&h->listeners[i].state) != LISTENER_FREE)
-			list(listed, size, h->listeners[i].fd);
-	for (int i = 0; i < LEDGER_PIPES; i++)
-		for (int end = 0; end < 2; end++)
-			list(listed, size, h->pipes[i].fd[end]);
-	for (uint32_t i = 0; i < high; i++)
-		for (int s = 0; s < SIDES && slot_state(&relay->ledger.slots[i]) != SLOT_FREE; s++)
-			list(listed, size, relay->ledger.slots[i].fd[s]);
-	return listed;
-}
+enum {
+	ESTABLISHED = 1, /* include/net/tcp_states.h */
+	CLOSE_WAIT = 8,
+	HELD_DESCRIPTORS = 200,
+	PIPE_SHARE = 32,
+	SESSIONS_A_TURN = 128,
+};
 
 /* A client that was accepted and not yet listed: nothing was taken from it or given to it, and it lacks the mark that
  * every listed socket gets. */
@@ -89,35 +50,51 @@ static bool is_fresh_client(struct relay *relay, int fd)
 	return (books.state == ESTABLISHED || books.state == CLOSE_WAIT) && books.taken == 0 && books.given == 0;
 }
 
-int adopt_sort(struct relay *relay, struct adopt_fresh *ret)
+/* No memory for one more: it is closed like what is not fresh. */
+static bool keep_fresh(struct adopt_fresh *fresh, int fd)
 {
-	uint32_t size, fresh_room = 0;
-	uint8_t *listed = adopt_list(relay, &size);
+	if (fresh->count == fresh->room) {
+		uint32_t room = fresh->room ? fresh->room * 2 : 64;
+		int *more = realloc(fresh->fd, room * sizeof *more);
 
-	if (!listed)
-		return -ENOMEM;
-	for (int fd = 0; fd < (int)size; fd++) {
-		if (listed[fd] || fcntl(fd, F_GETFD) < 0)
-			continue;
-		if (!is_fresh_client(relay, fd)) {
-			close(fd);
-			continue;
-		}
-		if (ret->count == fresh_room) {
-			uint32_t room = fresh_room ? fresh_room * 2 : 64;
-			int *more = realloc(ret->fd, room * sizeof *more);
-
-			if (!more) {
-				free(listed);
-				return -ENOMEM;
-			}
-			ret->fd = more;
-			fresh_room = room;
-		}
-		ret->fd[ret->count++] = fd;
+		if (!more)
+			return false;
+		fresh->fd = more;
+		fresh->room = room;
 	}
-	free(listed);
-	return 0;
+	fresh->fd[fresh->count++] = fd;
+	return true;
+}
+
+/* A predecessor's set of sockets. To fill another one, and to close this one, would take as long as all the rest of an adoption.
+ * epoll_ctl(2): EINVAL for what is none; the set of a predecessor's libuv has one of the channels in it. */
+static bool is_set(int fd)
+{
+	static const int channels[] = {INHERIT_SUPERVISOR, INHERIT_PARENT, HOLDER_STEWARD};
+
+	for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
+		if (epoll_ctl(fd, EPOLL_CTL_DEL, channels[i], NULL) == 0 || errno != ENOENT)
+			return false;
+	return true;
+}
+
+static int find_set(const struct table *table)
+{
+	for (int fd = 0; fd < (int)table->size; fd++)
+		if (table->of[fd] == TABLE_OPEN && is_set(fd))
+			return fd;
+	return -1;
+}
+
+void adopt_sort(struct relay *relay, const struct table *table, struct adopt_fresh *ret)
+{
+	relay->epoll = find_set(table);
+	for (int fd = 0; fd < (int)table->size; fd++) {
+		if (table->of[fd] != TABLE_OPEN || fd == relay->epoll || (is_fresh_client(relay, fd) && keep_fresh(ret, fd)))
+			continue;
+		epoll_ctl(relay->epoll, EPOLL_CTL_DEL, fd, NULL); /* where others have it, to close it would not do */
+		close(fd);
+	}
 }
 
 static bool books_matter(const struct slot *slot)
@@ -172,19 +149,38 @@ static void adopt_extra(struct slot *slot)
 }
 #endif
 
-static void adopt_session(struct relay *relay, struct session *session)
+/* What the ledger and the kernel say of it do not agree. No other session lists what it lists, and no one does when it is free: a
+ * successor would close it. */
+static void drop(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+
+	slot_set_state(slot, SLOT_FREE);
+	kill_point();
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
+		int fd = slot->fd[s];
+
+		flow_drop_pipe(relay, session, s);
+		own_set_fd(session, slot, s, -1);
+		if (fd >= 0)
+			close(fd);
+		kill_point();
+	}
+	tally_leave(relay, session);
+	session_free(relay, session);
+}
+
+static void take_up(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
 	int r = 0;
 
-	if (atomic_load(&slot->sequence) & 1) /* its writer died in the middle: it is as whole as it will ever be */
-		slot_write_end(slot);
-	vacancies_mark(&relay->vacancies, session->index);
 	adopt_extra(slot);
 	place_adopt(slot);
 	session->check_ms = WHEEL_TICK_MS;
+	/* Until it relays its sockets may not be marked yet, and when it closes the mark may be gone. */
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
-		if (slot->fd[s] >= 0)
+		if (slot->fd[s] >= 0 && slot_state(slot) != SLOT_RELAYING)
 			socket_arm_reset(slot->fd[s]);
 	if (books_matter(slot))
 		r = settle_session(relay, session);
@@ -196,7 +192,7 @@ static void adopt_session(struct relay *relay, struct session *session)
 	kill_point();
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++)
 		if (slot->fd[s] >= 0)
-			relay_watch_session(relay, session->index, s, slot->fd[s]);
+			relay_watch_adopted(relay, session->index, s, slot->fd[s]);
 	if (r < 0) {
 		say(LOG_CRIT, "session %llx: bytes were lost at a relay's death; it is reset",
 			(unsigned long long)slot->record.id);
@@ -211,6 +207,30 @@ static void adopt_session(struct relay *relay, struct session *session)
 	if (books_matter(slot))
 		deadline_adopt(relay, session);
 	session_queue(relay, session);
+}
+
+void adopt_session(struct relay *relay, struct session *session)
+{
+	session->waits = false;
+	if (verify_session(relay, session->index))
+		take_up(relay, session);
+	else
+		drop(relay, session);
+}
+
+/* What all need before the first of them is taken up: what is whole, and whose each place, pipe and count is. */
+static void claim(struct relay *relay, uint32_t high)
+{
+	for (uint32_t i = 0; i < high; i++) {
+		struct slot *slot = &relay->ledger.slots[i];
+
+		if (slot_state(slot) == SLOT_FREE)
+			continue;
+		if (atomic_load(&slot->sequence) & 1) /* its writer died in the middle: it is as whole as it will ever be */
+			slot_write_end(slot);
+		vacancies_mark(&relay->vacancies, i);
+		relay->sessions[i].waits = true;
+	}
 }
 
 static void adopt_pipes(struct relay *relay, uint32_t high)
@@ -229,29 +249,40 @@ static void adopt_pipes(struct relay *relay, uint32_t high)
 	pipes_start(&relay->pipes, relay->header, cap, held);
 }
 
+static void begin_fresh(struct relay *relay, int fd)
+{
+	const struct ledger_listener *door = door_of(relay, fd);
+	const struct plan_service *service = door ? plan_service_of_listener(&relay->plan, door->id) : NULL;
+	struct sockaddr_storage client = {0};
+	socklen_t length = sizeof client;
+
+	if (!service || getpeername(fd, (struct sockaddr *)&client, &length) < 0) {
+		socket_arm_reset(fd);
+		close(fd);
+	} else {
+		session_begin(relay, service, door, fd, &client);
+	}
+}
+
 void adopt_sessions(struct relay *relay, struct adopt_fresh *fresh)
 {
-	uint32_t high = atomic_load(&relay->header->high_water);
+	uint32_t high = atomic_load(&relay->header->high_water), next = 0;
 
 	tally_adopt(relay);
 	adopt_pipes(relay, high);
-	for (uint32_t i = 0; i < high; i++)
-		if (slot_state(&relay->ledger.slots[i]) != SLOT_FREE)
-			adopt_session(relay, &relay->sessions[i]);
-	for (uint32_t i = 0; i < fresh->count; i++) {
-		const struct ledger_listener *door = door_of(relay, fresh->fd[i]);
-		const struct plan_service *service = door ? plan_service_of_listener(&relay->plan, door->id) : NULL;
-		struct sockaddr_storage client = {0};
-		socklen_t length = sizeof client;
-
-		if (!service || getpeername(fresh->fd[i], (struct sockaddr *)&client, &length) < 0) {
-			socket_arm_reset(fresh->fd[i]);
-			close(fresh->fd[i]);
-		} else {
-			session_begin(relay, service, door, fresh->fd[i], &client);
-		}
-	}
-	doors_adopt(relay);
+	claim(relay, high);
+	for (uint32_t i = 0; i < fresh->count; i++)
+		begin_fresh(relay, fresh->fd[i]);
 	free(fresh->fd);
 	*fresh = (struct adopt_fresh){0};
+	doors_adopt(relay);
+	while (next < high) {
+		for (int n = 0; next < high && n < SESSIONS_A_TURN; next++)
+			if (relay->sessions[next].waits) {
+				adopt_session(relay, &relay->sessions[next]);
+				n++;
+			}
+		if (next < high)
+			relay_serve(relay);
+	}
 }

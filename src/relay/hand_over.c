@@ -29,9 +29,9 @@
 #include "relay/hand_over.h"
 
 #include "base/clock.h"
-#include "relay/adopt.h"
 #include "relay/kill_point.h"
 #include "relay/own.h"
+#include "relay/table.h"
 #include "wire/inherit.h"
 #include "wire/say.h"
 
@@ -182,28 +182,29 @@ static int send_patiently(struct hand_over *h, struct hand_over_packet *packet, 
 	}
 }
 
-static bool is_given(const uint8_t *listed, uint32_t fd)
+static bool is_given(const struct table *table, uint32_t fd)
 {
-	return listed[fd] && fd >= INHERIT_SUPERVISOR && (fd <= HOLDER_CENSUS || fd >= HOLDER_INHERITED_END) &&
-	       fcntl((int)fd, F_GETFD) >= 0;
+	return table_is(table, (int)fd, TABLE_OPEN | TABLE_LISTED) && fd >= INHERIT_SUPERVISOR &&
+	       (fd <= HOLDER_CENSUS || fd >= HOLDER_INHERITED_END);
 }
 
-/* All that the ledger lists, and what the holder inherited. */
+/* All that the ledger lists, what the holder inherited, and the set with the sockets in it. */
 static int send_all(struct hand_over *h)
 {
 	struct hand_over_packet packet = {0};
-	uint32_t size, total = 0;
-	uint8_t *listed = adopt_list(h->relay, &size);
-	int r;
+	struct table table;
+	uint32_t total = 0;
+	int r = table_init(&table, h->relay);
 
-	if (!listed)
-		return -ENOMEM;
-	for (uint32_t fd = 0; fd < size; fd++)
-		if (is_given(listed, fd))
+	if (r < 0)
+		return r;
+	table.of[h->relay->epoll] |= TABLE_LISTED;
+	for (uint32_t fd = 0; fd < table.size; fd++)
+		if (is_given(&table, fd))
 			packet.highest = fd;
 	r = send_patiently(h, &packet, HAND_OVER_BEGIN, NULL);
 	for (uint32_t fd = 0; r == 0 && fd <= packet.highest; fd++) {
-		if (is_given(listed, fd))
+		if (is_given(&table, fd))
 			packet.fds[packet.count++] = (int32_t)fd;
 		if (!packet.count || (packet.count < HAND_OVER_AT_ONCE && fd < packet.highest))
 			continue;
@@ -211,7 +212,7 @@ static int send_all(struct hand_over *h)
 		total += packet.count;
 		packet.count = 0;
 	}
-	free(listed);
+	table_fini(&table);
 	if (r < 0)
 		return r;
 	packet.count = total;
@@ -261,6 +262,7 @@ static void give(struct hand_over *h)
 	h->deadline_ms = clock_mono_ms() + h->asked.pause_ms;
 	own_check_all(relay); /* what it does not list is not given */
 	kill_point();
+	relay_watch_loop(relay, false); /* what waits for us there would keep the heir's relay awake, as long as we are */
 	r = send_all(h);
 	kill_point();
 	if (r == 0)
@@ -274,6 +276,7 @@ static void give(struct hand_over *h)
 		r == -ETIMEDOUT    ? "the new one did not take over in time"
 		: r == -ECONNRESET ? "the new one has ended"
 				   : strerror(r ? -r : EPROTO));
+	relay_watch_loop(relay, true);
 	relay->now_ms = clock_mono_ms();
 }
 

@@ -31,6 +31,7 @@ src_relay_librelay_a_SOURCES = \
 	src/relay/silence.c src/relay/silence.h \
 	src/relay/socket.c src/relay/socket.h \
 	src/relay/standing.c src/relay/standing.h \
+	src/relay/table.c src/relay/table.h \
 	src/relay/take_over.c src/relay/take_over.h \
 	src/relay/tally.c src/relay/tally.h \
 	src/relay/terms.c src/relay/terms.h \

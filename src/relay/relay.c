@@ -13,6 +13,7 @@
 #include "relay/review.h"
 #include "relay/ring.h"
 #include "relay/session.h"
+#include "relay/table.h"
 #include "relay/take_over.h"
 #include "relay/verify.h"
 #include "wire/inherit.h"
@@ -33,6 +34,7 @@
 enum {
 	EVENTS_AT_ONCE = 256,
 	BEAT_MS = 250, /* a small part of the least hang_after */
+	SERVE_TURNS = 4,
 };
 
 static uint64_t watch_data(enum watch_kind kind, uint64_t index)
@@ -40,22 +42,39 @@ static uint64_t watch_data(enum watch_kind kind, uint64_t index)
 	return (uint64_t)kind << 56 | index;
 }
 
-static int add(struct relay *relay, int fd, uint32_t events, uint64_t data)
+static int watch(struct relay *relay, int how, int fd, uint32_t events, uint64_t data)
 {
 	struct epoll_event e = {.events = events, .data.u64 = data};
 
-	return epoll_ctl(relay->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+	return epoll_ctl(relay->epoll, how, fd, &e) < 0 ? -errno : 0;
+}
+
+static int watch_session(struct relay *relay, int how, uint32_t slot, enum side side, int fd)
+{
+	return watch(relay, how, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+		watch_data(WATCH_SESSION, (uint64_t)slot << 1 | side));
 }
 
 int relay_watch_session(struct relay *relay, uint32_t slot, enum side side, int fd)
 {
-	return add(relay, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
-		watch_data(WATCH_SESSION, (uint64_t)slot << 1 | side));
+	return watch_session(relay, EPOLL_CTL_ADD, slot, side, fd);
+}
+
+int relay_watch_adopted(struct relay *relay, uint32_t slot, enum side side, int fd)
+{
+	int r = watch_session(relay, EPOLL_CTL_MOD, slot, side, fd);
+
+	return r == -ENOENT ? relay_watch_session(relay, slot, side, fd) : r;
 }
 
 int relay_watch_listener(struct relay *relay, uint32_t listener, int fd)
 {
-	return add(relay, fd, EPOLLIN, watch_data(WATCH_LISTENER, listener));
+	return watch(relay, EPOLL_CTL_ADD, fd, EPOLLIN, watch_data(WATCH_LISTENER, listener));
+}
+
+void relay_watch_loop(struct relay *relay, bool on)
+{
+	watch(relay, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, uv_backend_fd(&relay->loop), EPOLLIN, watch_data(WATCH_LOOP, 0));
 }
 
 static void beat(struct relay *relay)
@@ -161,6 +180,22 @@ static int become_owner(struct relay *relay)
 	return 0;
 }
 
+/* What the ledger says is looked at, and all that it does not list is dealt with, before anything is opened for good. */
+static int take_stock(struct relay *relay, struct adopt_fresh *fresh)
+{
+	struct table table;
+	int r = table_init(&table, relay);
+
+	if (r < 0)
+		return r;
+	r = verify_ledger(relay, &table);
+	table_list(&table, relay);
+	if (r == 0)
+		adopt_sort(relay, &table, fresh);
+	table_fini(&table);
+	return r;
+}
+
 static int start(struct relay *relay)
 {
 	struct adopt_fresh fresh = {0};
@@ -176,20 +211,17 @@ static int start(struct relay *relay)
 		return r;
 	atomic_fetch_add(&relay->header->starts, 1);
 	ring_adopt(relay);
-	r = verify_ledger(relay);
-	if (r == 0)
-		r = adopt_sort(relay, &fresh);
+	r = take_stock(relay, &fresh);
 	if (r < 0)
 		return r;
-	relay->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (relay->epoll < 0)
+		relay->epoll = epoll_create1(0); /* as all that matters, it is open over an exec */
 	if (relay->epoll < 0)
 		return -errno;
 	r = uv_loop_init(&relay->loop);
 	if (r < 0)
 		return r;
-	r = add(relay, uv_backend_fd(&relay->loop), EPOLLIN, watch_data(WATCH_LOOP, 0));
-	if (r < 0)
-		return r;
+	relay_watch_loop(relay, true);
 	wheel_init(&relay->wheel, relay->now_ms);
 	relay->run_tail = &relay->run_head;
 	uv_timer_init(&relay->loop, &relay->beat);
@@ -231,12 +263,21 @@ static void run_queue(struct relay *relay)
 	}
 }
 
+/* Whatever a predecessor has put into the set: NULL, if there never was one. */
+static struct session *session_at(struct relay *relay, uint64_t slot)
+{
+	struct session *session = slot < relay->ledger.slot_count ? &relay->sessions[slot] : NULL;
+
+	return session && session->index == slot ? session : NULL;
+}
+
 static bool dispatch(struct relay *relay, const struct epoll_event *events, int count)
 {
 	bool loop_due = false;
 
 	for (int i = 0; i < count; i++) {
 		uint64_t data = events[i].data.u64, index = data & (((uint64_t)1 << 56) - 1);
+		struct session *session;
 		bool both = i + 1 < count && events[i + 1].data.u64 == (data ^ 1); /* sides of one session */
 
 		switch ((enum watch_kind)(data >> 56)) {
@@ -244,16 +285,38 @@ static bool dispatch(struct relay *relay, const struct epoll_event *events, int 
 			loop_due = true;
 			break;
 		case WATCH_LISTENER:
-			door_accept(relay, (uint32_t)index);
+			if (index < LEDGER_LISTENERS)
+				door_accept(relay, (uint32_t)index);
 			break;
 		case WATCH_SESSION:
-			relay->sessions[index >> 1].events[index & 1] = events[i].events;
+			session = session_at(relay, index >> 1);
+			if (!session)
+				break;
+			session->events[index & 1] = events[i].events;
 			if (!both)
-				session_run(relay, &relay->sessions[index >> 1]);
+				session_run(relay, session);
 			break;
 		}
 	}
 	return loop_due;
+}
+
+void relay_serve(struct relay *relay)
+{
+	struct epoll_event events[EVENTS_AT_ONCE];
+	int n;
+
+	for (int i = 0; i < SERVE_TURNS; i++) {
+		n = epoll_wait(relay->epoll, events, EVENTS_AT_ONCE, 0);
+		relay->now_ms = clock_mono_ms();
+		if (n > 0)
+			dispatch(relay, events, n); /* the loop's own event comes again */
+		if (relay->run_head)
+			run_queue(relay);
+		if (n < EVENTS_AT_ONCE)
+			break;
+	}
+	beat(relay);
 }
 
 static int sooner(int a_ms, int b_ms)

@@ -2,7 +2,7 @@
  * again by its holder, which keeps the descriptor table, and adopts what the ledger lists.
  *
  * struct relay is the one object of the process, made by relay_run and never freed but by the process's end. Its parts, each a file:
- *   adopt     the one way to start; settle: what a death left half-done in a flow
+ *   adopt     the one way to start; verify: whether what it finds can be right; settle: what a death left half-done in a flow
  *   door      listeners, accepting             link      the channel to the steward
  *   session   a session's life: begin, state changes, finish; cause: why it ends
  *   tally     what a session counts for in the census
@@ -16,7 +16,7 @@
  *   place     what a session counts for, and waiting for it; reclaim: rounds of asking all who hold (question: one of them)
  *   hand_over giving all to another holder, and so ending     retire    ending when nothing is left
  *   ring      the events that the steward makes the log of
- *   books, socket, pipes, wheel, vacancies     helpers that know nothing of sessions */
+ *   books, socket, pipes, wheel, vacancies, table     helpers that know nothing of sessions */
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 #include "relay/parent.h"
@@ -67,7 +67,7 @@ struct relay {
 	struct wheel wheel;
 	uint32_t turn_of_backend[CENSUS_SERVICES]; /* round-robin */
 	uint64_t now_ms;         /* CLOCK_MONOTONIC, of this turn of the loop */
-	int epoll;
+	int epoll;               /* sockets and loop; it outlives us, as they do */
 	uv_loop_t loop;
 	uv_timer_t beat;         /* the heartbeat; no other timer: deadlines are on the wheel */
 	uv_poll_t holder_watch;
@@ -109,6 +109,13 @@ void relay_become_holder(struct relay *relay);
 
 /* Watches a descriptor edge-triggered for all that can happen to a session's socket. 0 or -errno. */
 int relay_watch_session(struct relay *relay, uint32_t slot, enum side side, int fd);
+/* It may be watched already, since a predecessor's set is ours now; what that was told is told again. */
+int relay_watch_adopted(struct relay *relay, uint32_t slot, enum side side, int fd);
 int relay_watch_listener(struct relay *relay, uint32_t listener, int fd);
+/* libuv's own set, within ours. */
+void relay_watch_loop(struct relay *relay, bool on);
+
+/* While many are still to be adopted: what has happened meanwhile, without waiting, and what comes of it. Of the loop nothing. */
+void relay_serve(struct relay *relay);
 
 #endif

@@ -1,6 +1,7 @@
 #include "relay/session.h"
 
 #include "base/clock.h"
+#include "relay/adopt.h"
 #include "relay/cause.h"
 #include "relay/closing.h"
 #include "relay/connect.h"
@@ -250,6 +251,8 @@ void session_run(struct relay *relay, struct session *session)
 {
 	struct slot *slot = session_slot(relay, session);
 
+	if (session->waits)
+		adopt_session(relay, session);
 	if (!own_check_numbers(relay, session))
 		return;
 	switch (slot_state(slot)) {

@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 #include "relay/own.h"
+#include "relay/slot.h"
+#include "relay/table.h"
 #include "wire/inherit.h"
 #include "wire/say.h"
 #include "wire/slot_check.h"
@@ -19,10 +21,15 @@
 /* Who lists which number: NOBODY, the header (listeners and pipes), or slot n as n. */
 enum { NOBODY = UINT32_MAX, HEADER = UINT32_MAX - 1, ID_BITS = 58 };
 
+struct claim {
+	uint32_t by;
+	uint32_t listed; /* how often by slots, whatever else may be wrong with these */
+};
+
 struct claims {
-	uint32_t *of; /* by number */
-	uint32_t size;
-	uint32_t pipes[LEDGER_PIPES];
+	const struct table *table;
+	struct claim *of; /* by number, as many as the table has */
+	struct claim pipes[LEDGER_PIPES];
 };
 
 int verify_header(struct ledger *ledger, uint32_t index)
@@ -38,14 +45,20 @@ int verify_header(struct ledger *ledger, uint32_t index)
 	return 0;
 }
 
+/* Nothing of such a session is told to the steward before it is adopted. */
+static bool is_asked_later(const struct slot *slot)
+{
+	return slot_state(slot) == SLOT_RELAYING || slot_state(slot) == SLOT_CLOSING;
+}
+
 /* NOBODY: it is now whose it was said to be; else whose it is. */
 static uint32_t claim(struct claims *claims, int fd, uint32_t who)
 {
-	if (fd < HOLDER_INHERITED_END || (uint32_t)fd >= claims->size)
+	if (fd < HOLDER_INHERITED_END || !table_is(claims->table, fd, TABLE_OPEN))
 		return HEADER;
-	if (claims->of[fd] != NOBODY)
-		return claims->of[fd];
-	claims->of[fd] = who;
+	if (claims->of[fd].by != NOBODY)
+		return claims->of[fd].by;
+	claims->of[fd].by = who;
 	return NOBODY;
 }
 
@@ -156,18 +169,40 @@ static const char *wrong_descriptor(const struct relay *relay, const struct slot
 
 	if (slot->fd[s] >= 0 && (s == SIDE_CLIENT ? &record->client : &record->backend)->family == AF_UNSPEC)
 		return "one of its sockets is connected with no one";
-	if (slot->fd[s] >= 0 && !(s == SIDE_CLIENT ? is_between(slot->fd[s], &record->client, NULL)
-						   : is_between(slot->fd[s], &record->backend, &record->source)))
-		return "one of its sockets is connected with someone else";
 	if (pipe && (pipe->fd[0] < 0 || pipe->fd[1] < 0))
 		return "one of its pipes is none";
 	return NULL;
 }
 
-static void drop(struct relay *relay, uint32_t index, const char *wrong)
+static const char *wrong_connection(const struct slot *slot)
+{
+	const struct session_record *record = &slot->record;
+
+	if ((slot->fd[SIDE_CLIENT] >= 0 && !is_between(slot->fd[SIDE_CLIENT], &record->client, NULL)) ||
+		(slot->fd[SIDE_BACKEND] >= 0 && !is_between(slot->fd[SIDE_BACKEND], &record->backend, &record->source)))
+		return "one of its sockets is connected with someone else";
+	return NULL;
+}
+
+/* By more than one slot. */
+static bool is_contested(const struct claims *claims, const struct slot *slot)
+{
+	for (int s = 0; s < SIDES; s++)
+		if ((table_is(claims->table, slot->fd[s], TABLE_OPEN) && claims->of[slot->fd[s]].listed > 1) ||
+			(slot->pipe[s] >= 0 && claims->pipes[slot->pipe[s]].listed > 1))
+			return true;
+	return false;
+}
+
+static void tell(uint32_t index, const char *wrong)
 {
 	say(LOG_CRIT, "slot %u of the ledger cannot be right: %s; its session is lost (system.lost), others are not touched",
 		index, wrong);
+}
+
+static void drop(struct relay *relay, uint32_t index, const char *wrong)
+{
+	tell(index, wrong);
 	atomic_store_explicit(&relay->ledger.slots[index].state, SLOT_FREE, memory_order_relaxed);
 	relay->sessions[index].own.id = 0;
 }
@@ -175,7 +210,7 @@ static void drop(struct relay *relay, uint32_t index, const char *wrong)
 /* Two that look right and list the same: whose it is cannot be told, and to guess could give one session's bytes to the other. */
 static const char *drop_rival(struct relay *relay, uint32_t rival, const char *wrong)
 {
-	if (rival < HEADER && atomic_load_explicit(&relay->ledger.slots[rival].state, memory_order_relaxed) != SLOT_FREE)
+	if (rival < HEADER && slot_state(&relay->ledger.slots[rival]) != SLOT_FREE)
 		drop(relay, rival, wrong);
 	return wrong;
 }
@@ -188,6 +223,10 @@ static const char *verify_slot(struct relay *relay, uint32_t index, struct claim
 
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND && !wrong; s++)
 		wrong = wrong_descriptor(relay, slot, s);
+	/* Three system calls, which can wait: until it is adopted nothing is done with its sockets. But where two list one
+	 * thing they tell which of the two is right. */
+	if (!wrong && (!is_asked_later(slot) || is_contested(claims, slot)))
+		wrong = wrong_connection(slot);
 	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND && !wrong; s++) {
 		uint32_t rival = slot->fd[s] >= 0 ? claim(claims, slot->fd[s], index) : NOBODY;
 
@@ -195,8 +234,8 @@ static const char *verify_slot(struct relay *relay, uint32_t index, struct claim
 			wrong = drop_rival(relay, rival, "one of its sockets is another's, or none");
 		if (slot->pipe[s] < 0)
 			continue;
-		rival = claims->pipes[slot->pipe[s]];
-		claims->pipes[slot->pipe[s]] = index;
+		rival = claims->pipes[slot->pipe[s]].by;
+		claims->pipes[slot->pipe[s]].by = index;
 		if (rival != NOBODY)
 			wrong = drop_rival(relay, rival, "one of its pipes is another's");
 	}
@@ -216,24 +255,45 @@ static void verify_ids(struct ledger_header *header, uint64_t highest)
 	atomic_store(&header->id_next, 0);
 }
 
-int verify_ledger(struct relay *relay)
+static int claims_init(struct claims *claims, const struct relay *relay, const struct table *table, uint32_t high)
 {
-	struct claims claims = {.size = (uint32_t)sysconf(_SC_OPEN_MAX)};
+	claims->table = table;
+	claims->of = malloc(table->size * sizeof *claims->of);
+	if (!claims->of)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < table->size; i++)
+		claims->of[i] = (struct claim){.by = NOBODY};
+	for (uint32_t i = 0; i < LEDGER_PIPES; i++)
+		claims->pipes[i] = (struct claim){.by = NOBODY};
+	for (uint32_t i = 0; i < high; i++) {
+		const struct slot *slot = &relay->ledger.slots[i];
+
+		for (int s = 0; s < SIDES && slot_state(slot) != SLOT_FREE; s++) {
+			if (table_is(table, slot->fd[s], TABLE_OPEN))
+				claims->of[slot->fd[s]].listed++;
+			if (slot->pipe[s] >= 0 && slot->pipe[s] < LEDGER_PIPES)
+				claims->pipes[slot->pipe[s]].listed++;
+		}
+	}
+	return 0;
+}
+
+int verify_ledger(struct relay *relay, const struct table *table)
+{
 	uint32_t high = atomic_load(&relay->header->high_water);
 	uint64_t highest_id = 0;
+	struct claims claims;
+	int r = claims_init(&claims, relay, table, high);
 
-	claims.of = malloc(claims.size * sizeof *claims.of);
-	if (!claims.of)
-		return -ENOMEM;
-	memset(claims.of, 0xff, claims.size * sizeof *claims.of);
-	memset(claims.pipes, 0xff, sizeof claims.pipes);
+	if (r < 0)
+		return r;
 	verify_listeners(relay, &claims);
 	verify_pipes(relay, &claims);
 	for (uint32_t i = 0; i < high; i++) {
 		struct slot *slot = &relay->ledger.slots[i];
 		const char *wrong;
 
-		if (atomic_load_explicit(&slot->state, memory_order_relaxed) == SLOT_FREE)
+		if (slot_state(slot) == SLOT_FREE)
 			continue;
 		wrong = verify_slot(relay, i, &claims);
 		if (wrong) {
@@ -247,4 +307,14 @@ int verify_ledger(struct relay *relay)
 	verify_ids(relay->header, highest_id);
 	free(claims.of);
 	return 0;
+}
+
+bool verify_session(const struct relay *relay, uint32_t index)
+{
+	const struct slot *slot = &relay->ledger.slots[index];
+	const char *wrong = is_asked_later(slot) ? wrong_connection(slot) : NULL;
+
+	if (wrong)
+		tell(index, wrong);
+	return !wrong;
 }

@@ -246,6 +246,7 @@ static void check_untouched(void)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	struct fuzz_input in = {bytes, size};
+	struct table table;
 	int r;
 
 	if (!overlay.whole)
@@ -264,7 +265,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	FUZZ_MUST(r == 0 || r == -EUCLEAN);
 	if (r == 0) {
 		ring_adopt(&relay);
-		FUZZ_MUST(verify_ledger(&relay) == 0);
+		FUZZ_MUST(table_init(&table, &relay) == 0 && verify_ledger(&relay, &table) == 0);
+		table_fini(&table);
+		for (uint32_t i = 0; i < atomic_load(&relay.header->high_water); i++)
+			if (atomic_load(&relay.ledger.slots[i].state) != SLOT_FREE && !verify_session(&relay, i))
+				atomic_store(&relay.ledger.slots[i].state, SLOT_FREE);
 		check_all();
 		check_untouched();
 	}

@@ -107,12 +107,19 @@ def _fill(byte):
     return fill
 
 
+def _turn_round(ledger, session, _other):
+    fds = [descriptor(ledger, session, side) for side in (0, 1)]
+    for side in (0, 1):
+        _set(ledger, session, 4 * side, fds[1 - side])
+
+
 # change(ledger, session, other): what no relay can go on with. `other` is not to notice.
 DAMAGES = {
     "no such state": lambda ledger, session, other: set_state(ledger, session, 99),
     "another's client": _of_another(0),
     "another's backend": _of_another(1),
     "its own client as its backend": lambda ledger, session, other: _set(ledger, session, 4, descriptor(ledger, session, 0)),
+    "its sockets the wrong way round": _turn_round,
     "a channel of the relay's own": lambda ledger, session, other: _set(ledger, session, 0, 3),
     "not open": lambda ledger, session, other: _set(ledger, session, 0, NOT_OPEN),
     "beyond all that can be": lambda ledger, session, other: _set(ledger, session, 4, 0x7fffffff),

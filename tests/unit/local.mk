@@ -88,6 +88,11 @@ tests_unit_test_slot_SOURCES = tests/unit/test_slot.c
 tests_unit_test_slot_CFLAGS = $(unit_relay_cflags)
 tests_unit_test_slot_LDADD = $(unit_relay_libs)
 
+check_PROGRAMS += tests/unit/test_table
+tests_unit_test_table_SOURCES = tests/unit/test_table.c
+tests_unit_test_table_CFLAGS = $(unit_relay_cflags)
+tests_unit_test_table_LDADD = $(unit_relay_libs)
+
 check_PROGRAMS += tests/unit/test_take_over
 tests_unit_test_take_over_SOURCES = tests/unit/test_take_over.c
 tests_unit_test_take_over_CFLAGS = $(unit_relay_cflags)
