@@ -152,6 +152,11 @@ tests_unit_test_passage_SOURCES = tests/unit/test_passage.c
 tests_unit_test_passage_CFLAGS = $(unit_supervisor_cflags)
 tests_unit_test_passage_LDADD = $(unit_supervisor_libs)
 
+check_PROGRAMS += tests/unit/test_program
+tests_unit_test_program_SOURCES = tests/unit/test_program.c
+tests_unit_test_program_CFLAGS = $(unit_supervisor_cflags)
+tests_unit_test_program_LDADD = $(unit_supervisor_libs)
+
 check_PROGRAMS += tests/unit/test_options
 tests_unit_test_options_SOURCES = tests/unit/test_options.c
 tests_unit_test_options_CFLAGS = $(unit_supervisor_cflags)
