@@ -1,7 +1,10 @@
 """The supervisor dies in an upgrade, or after one: what is installed need not be what serves, and all processes end up as one version."""
 import json
 import os
+import random
 import signal
+import subprocess
+import time
 
 import pytest
 
@@ -70,16 +73,40 @@ def finish(warden, pings, count):
 
 @pytest.mark.parametrize("moment", [BEGUN, CROSSED, PAIR, "serves"], ids=["asking", "crossed", "pair", "done"])
 def test_it_is_finished(kept, backend, moment):
-    """What is installed was asked for."""
+    """What is installed was asked for. The command that did waits for it."""
     warden, programs = kept(backend(peers.echo).address, top={"workers": 3})
     pings = Pings(warden.address, 20)
     programs.turn(copy="2")
-    warden.signal(signal.SIGUSR2)
+    command = subprocess.Popen([warden.program("ctl", "tcpwardenctl"), "--socket", warden.control, "upgrade"], stdout=subprocess.PIPE, text=True)
     wait_for(lambda: warden.log.matching(f"upgrade: .*{moment}|{moment}"), "that moment", 30)
     kill(warden)
     succeed(warden)
     wait_all(warden, "-2", "done")
     assert warden.status()["upgrade"]["number"] == 1
+    assert "serves" in command.communicate(timeout=30)[0] and command.returncode == 0
+    finish(warden, pings, 20)
+
+
+def test_at_any_moment(kept, backend):
+    """Either the order was never heard, and all are as before, or it is carried out."""
+    warden, programs = kept(backend(peers.echo).address, top={"workers": 3})
+    pings = Pings(warden.address, 20)
+    chance = random.Random(5)
+    serves, orders = "", 0
+    for n in range(6):
+        installed_now = f"-{n}"
+        programs.turn(copy=str(n))
+        warden.tree()
+        warden.signal(signal.SIGUSR2)
+        time.sleep(chance.uniform(0, 0.6))  # anywhere in it
+        kill(warden)
+        succeed(warden)
+        wait_for(lambda: warden.ctl_run("status").returncode == 0, "the control socket", 30)
+        heard = warden.status()["upgrade"]["number"] > orders
+        serves, orders = installed_now if heard else serves, orders + heard
+        wait_all(warden, serves, "done" if orders else "never")
+        pings.wait_round()
+    print(f"{orders} orders were heard")
     finish(warden, pings, 20)
 
 
