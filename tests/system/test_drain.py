@@ -1,6 +1,8 @@
 """Sessions of what a reload or an operator takes out of use."""
+import os
 import socket
 import time
+import types
 
 import pytest
 
@@ -114,6 +116,50 @@ def test_backend_gone(pair, mode, kind):
             echoes(client)
     assert sorted(end.reason for end in warden.log.wait_ends(2)) == ["client.closed", "policy.drained"]
     assert second.accepted == 1
+
+
+NAME = "plc.test"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+@pytest.mark.parametrize("mode, kind", [("keep", None), ("close", "eof"), ("reset", "reset"), ("drain", "reset")])
+def test_backend_resolved_away(through, backend, scratch, mode, kind):
+    """Its name has another address, which is found when the old one does not serve any more."""
+    port, hosts = free_port(), os.path.join(scratch, "hosts")
+
+    def resolve_to(address):
+        with open(hosts, "w") as f:  # in place: it is mounted
+            f.write(f"127.0.0.1 localhost\n{address} {NAME}\n")
+
+    def comes_through():
+        with connect(warden.address) as client:
+            try:
+                return echoes(client)
+            except (OSError, AssertionError):
+                return False
+    old = backend(peers.echo, f"127.0.0.2:{port}")
+    resolve_to("127.0.0.2")
+    warden = drained(through, types.SimpleNamespace(address=f"{NAME}:{port}"), on_backend_gone=mode, start=False)
+    warden.expected_log += ["connect", "refused"]
+    warden.start(inside=["unshare", "--mount", "sh", "-c", f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh"])
+    with connect(warden.address) as session:
+        echoes(session)
+        begin = time.monotonic()
+        new = backend(peers.echo, f"127.0.0.3:{port}")
+        resolve_to("127.0.0.3")
+        old.listener.shutdown(socket.SHUT_RDWR)
+        old.listener.close()
+        wait_for(comes_through, "a session with the new address", 30)
+        if mode == "keep":
+            stays(lambda: echoes(session), "the session", DRAIN_S + 0.7)
+        else:
+            if mode == "drain":
+                echoes(session)
+            assert session.read_to_end() == End(kind, 0)
+            assert mode != "drain" or time.monotonic() - begin >= DRAIN_S
+    wanted = "client.closed" if mode == "keep" else "policy.drained"
+    wait_for(lambda: [end.reason for end in warden.log.ends() if end.backend == old.address].count(wanted) == 1, "its end, with its reason")
+    assert old.accepted == 1 and new.accepted >= 1
 
 
 def test_backend_gone_is_kept_unless_said_otherwise(pair):
