@@ -105,11 +105,11 @@ static int text_memfd(const struct config *config)
 	return fd;
 }
 
-void steward_keep_plan(struct steward *s)
+void steward_keep_plan(struct steward *s, int plan_fd)
 {
-	int plan_fd, text_fd;
+	int text_fd;
 
-	plan_fd = fcntl(s->roster.plan_fd, F_DUPFD_CLOEXEC, 0);
+	plan_fd = fcntl(plan_fd, F_DUPFD_CLOEXEC, 0);
 	text_fd = text_memfd(s->config);
 	if (plan_fd >= 0 && text_fd >= 0) {
 		upstream_accepted(&s->upstream, s->generation, plan_fd, text_fd);

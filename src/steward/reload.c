@@ -111,6 +111,12 @@ static bool brings_config(enum change_cause cause)
 	return cause == CAUSE_START || cause == CAUSE_RELOAD;
 }
 
+/* Nothing was ever served, and it may come to nothing yet. */
+static bool is_first(const struct steward *s)
+{
+	return s->change.cause == CAUSE_START && !s->resume;
+}
+
 /* From here on nothing can fail: what a relay does not do now, it does when it is told again. */
 static void switch_over(struct steward *s, int plan_fd, uint32_t generation)
 {
@@ -130,6 +136,9 @@ static void switch_over(struct steward *s, int plan_fd, uint32_t generation)
 	c->state = CHANGE_SWITCHING;
 	c->started_ms = uv_now(&s->loop);
 	c->complained = false;
+	/* Before a relay can take it: so the next steward finishes what our death cuts off, and what relays have was accepted. */
+	if (c->cause != CAUSE_RESUME && !is_first(s))
+		steward_keep_plan(s, plan_fd);
 	if (roster_set_plan(&s->roster, plan_fd, generation) < 0) {
 		/* plan_build made it and plan_create checked it. */
 		log_line(LOG_CRIT, "a plan of our own does not pass its check");
@@ -359,12 +368,12 @@ void steward_change_step(struct steward *s)
 		complain_if_slow(s);
 		return;
 	}
-	if (failed > 0 && c->cause == CAUSE_START && !s->resume) {
+	if (failed > 0 && is_first(s)) {
 		steward_end(s, EX_UNAVAILABLE);
 		return;
 	}
-	if (c->cause != CAUSE_RESUME)
-		steward_keep_plan(s);
+	if (is_first(s))
+		steward_keep_plan(s, s->roster.plan_fd);
 	if (c->cause == CAUSE_RELOAD && memcmp(&s->upstream.settings, &s->config->settings, sizeof s->config->settings) != 0)
 		upstream_settings(&s->upstream, &s->config->settings);
 	snprintf(words, sizeof words, "serving %zu service%s on %zu address%s", s->config->service_count,

@@ -157,7 +157,7 @@ void steward_drained(struct steward *steward, bool done); /* it is over: tells w
 /* plans.c */
 /* Of change.config: its descriptor, or -errno and a line in the report. */
 int steward_make_plan(struct steward *steward, uint32_t *ret_generation);
-void steward_keep_plan(struct steward *steward); /* what is in force, for the next steward */
+void steward_keep_plan(struct steward *steward, int plan_fd); /* what is in force, for the next steward */
 void steward_free_numbers(struct steward *steward, const struct ledger_view *view);
 void steward_reserve_numbers(struct steward *steward, const struct ledger_view *view);
 

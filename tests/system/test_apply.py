@@ -1,4 +1,6 @@
 """reload --apply: new policies for sessions that live. Without it they keep theirs."""
+import signal
+import subprocess
 import time
 
 import pytest
@@ -160,6 +162,43 @@ def test_hooks_are_those_it_began_with(through, backend):
     wait_for(hooks.released, "a release")
     warden.wait_sessions(0)
     assert len(hooks.runs("acquire")) == 1
+
+
+def test_steward_dies_before_all_have_taken_it(through, backend):
+    """Some have the new terms then. The next steward goes on with them: it is one config for all, and for those that come."""
+    warden = through(backend(peers.echo).address, top={"workers": 2, "hang_after": "60s"})
+    warden.expect_deaths("steward")
+    warden.expected_log += ["has not taken plan"]
+    sessions = []
+
+    def spread():
+        sessions.append(connect(warden.address))
+        return echoes(sessions[-1]) and {s["relay"] for s in warden.sessions()} == {0, 1}
+    wait_for(spread, "sessions of both relays")
+    steward, other = warden.role("steward"), warden.role("relay 1")
+    other.kill(signal.SIGSTOP)
+    side = {"keepalive": {"idle": "111s", "interval": "9s", "count": 5}}
+    warden.configure({"services": [merged(warden.settings["services"][0], {"client": side, "backend": side})]})
+    warden.expected_log += ["an idle dead peer is noticed"]
+    asking = subprocess.Popen([warden.program("ctl", "tcpwardenctl"), "--socket", warden.control, "reload", "--apply"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def follows(index):
+        return all(t["keepalive"] == (111, 9, 5) for t in kernel_terms(warden, index))
+    wait_for(lambda: follows(0), "new terms at the relay that runs")
+    assert asking.poll() is None and not follows(1)
+    steward.kill()
+    assert asking.wait(10) != 0  # nobody knows how it went
+    warden.wait_role("steward", not_this=steward)
+    other.kill(signal.SIGCONT)
+    wait_for(lambda: follows(0) and follows(1), "new terms everywhere")
+    wait_for(lambda: warden.ctl_run("status").returncode == 0, "the control socket")
+    sessions.append(connect(warden.address))
+    assert echoes(sessions[-1]) and follows(0) and follows(1)
+    for session in sessions:
+        echoes(session)
+        session.close()
+    warden.wait_sessions(0)
 
 
 @pytest.mark.parametrize("victim", ["relay 0", "steward"])
