@@ -203,6 +203,29 @@ static void print_end(FILE *out, const char *setting, uint32_t ms, const char *m
 	print_line(out, setting, text, "", ms ? meaning : "");
 }
 
+/* What is taken out of use by a reload, an operator, or a name that has other addresses now. */
+static void print_out_of_use(FILE *out, const struct config *config, const struct policy *policy)
+{
+	static const char *const notes[] = {
+		[BACKEND_GONE_KEEP] = "on_backend_gone = \"keep\"",
+		[BACKEND_GONE_DRAIN] = "on_backend_gone = \"drain\": drain_timeout",
+		[BACKEND_GONE_CLOSE] = "on_backend_gone = \"close\"",
+		[BACKEND_GONE_RESET] = "on_backend_gone = \"reset\"",
+	};
+	char drain[TIME] = "off";
+	const char *gone = "at once";
+
+	if (config->drain_timeout_ms)
+		duration_say(config->drain_timeout_ms, drain);
+	if (policy->on_backend_gone == BACKEND_GONE_KEEP)
+		gone = "off";
+	else if (policy->on_backend_gone == BACKEND_GONE_DRAIN)
+		gone = drain;
+	print_line(out, "service removed, or drained", drain, "", "drain_timeout");
+	print_line(out, "backend drained", "", drain, "drain_timeout");
+	print_line(out, "backend removed, or elsewhere", "", gone, notes[policy->on_backend_gone]);
+}
+
 static void print_asking(FILE *out, const char *side, const struct view *v)
 {
 	char gap[TIME], how[NOTE];
@@ -265,6 +288,7 @@ static void explain_service(FILE *out, const struct config *config, size_t index
 	print_end(
 		out, "half_close_timeout", policy->half_close_timeout_ms, "one direction has ended, nothing moved in the other");
 	print_end(out, "lifetime", policy->lifetime_ms, "whatever it does");
+	print_out_of_use(out, config, policy);
 	if (tcp) {
 		fprintf(out, "\n  What is closed the kernel gives up after\n");
 		print_rows(out, rows_background, views, background);
