@@ -201,7 +201,7 @@ def test_what_means_nothing(stage):
         slot = scribble.index_of(ledger, silent)
         client = hostile.take_descriptor(relay.pid, scribble.descriptor(ledger, silent, 0))
         for i in range(64):
-            body = struct.pack("=Ii", i % 4, -(1 << 31) + i * 34000000)
+            body = struct.pack("=IIi", i % 4, i % 3, -(1 << 31) + i * 34000000)
             wait_for(lambda: channel.say(message("LISTENING", body)), "room in the channel")
         noise = random.Random(7)
         for _ in range(200):
