@@ -69,6 +69,7 @@ src_steward_liblease_a_SOURCES = \
 	src/steward/lease/record.c src/steward/lease/record.h \
 	src/steward/lease/recovery.c \
 	src/steward/lease/release.c \
+	src/steward/lease/requests.c \
 	src/steward/lease/row.c src/steward/lease/row.h \
 	src/steward/lease/service_lines.c src/steward/lease/service_lines.h \
 	src/steward/lease/set.h \
@@ -93,7 +94,7 @@ src_steward_libsteward_a_SOURCES = \
 	src/steward/listen/listeners.c src/steward/listen/listeners.h \
 	src/steward/listen/place.c src/steward/listen/place.h \
 	src/steward/log/journal.c src/steward/log/journal.h \
-	src/steward/log/log.c src/steward/log/log.h \
+	src/steward/log/line.c src/steward/log/log.c src/steward/log/log.h src/steward/log/write.h \
 	src/steward/log/record.c src/steward/log/record.h \
 	src/steward/plan/number_use.c src/steward/plan/number_use.h \
 	src/steward/reclaim/reclaims.c src/steward/reclaim/reclaims.h \

@@ -1,7 +1,7 @@
 #include "steward/log/log.h"
 
 #include "base/clock.h"
-#include "steward/log/record.h"
+#include "steward/log/write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -104,7 +104,7 @@ static bool emit(const struct log_record *r)
 	return write_line(line, log_record_text(r, clock_real_us(), output.under_journald, line));
 }
 
-static void emit_or_count(const struct log_record *r)
+void log_write(const struct log_record *r)
 {
 	if (output.dropped > output.dropped_told) {
 		struct log_record lost;
@@ -119,43 +119,9 @@ static void emit_or_count(const struct log_record *r)
 		output.dropped++;
 }
 
-void log_line(int priority, const char *format, ...)
+bool log_wants(const struct ledger_event *event)
 {
-	struct log_record r;
-	va_list arguments;
-
-	log_record_init(&r, priority, NULL);
-	va_start(arguments, format);
-	log_record_message(&r, format, arguments);
-	va_end(arguments);
-	emit_or_count(&r);
-}
-
-void log_session_line(int priority, const char *service, uint64_t session, const char *format, ...)
-{
-	struct log_record r;
-	char message[LOG_MESSAGE_SIZE];
-	va_list arguments;
-
-	log_record_init(&r, priority, NULL);
-	log_record_field(&r, "SESSION", "%" PRIx64, session);
-	log_record_field(&r, "SERVICE", "%s", service);
-	va_start(arguments, format);
-	log_record_message(&r, format, arguments);
-	va_end(arguments);
-	memcpy(message, r.message, sizeof message);
-	snprintf(r.message, sizeof r.message, "session %" PRIx64 " service=%s: %.1800s", session, r.fields[1].value, message);
-	emit_or_count(&r);
-}
-
-void log_session_event(const struct ledger_event *event, const char *local, const char *backend)
-{
-	struct log_record r;
-
-	if (event->kind == EVENT_CONNECTED && !output.connected_lines)
-		return;
-	log_record_event(&r, event, local, backend);
-	emit_or_count(&r);
+	return event->kind != EVENT_CONNECTED || output.connected_lines;
 }
 
 uint64_t log_dropped(void)
