@@ -124,6 +124,26 @@ def test_any_other_death(lab, signal):
     all_well(come)
 
 
+@pytest.mark.parametrize("signal", [pytest.param("KILL", marks=pytest.mark.slow), "SEGV", "STOP"])
+@pytest.mark.parametrize("role", ["steward", "relay 0", "holder 0"])
+def test_any_single_process(lab, role, signal):
+    """No session is lost, no connect refused. A holder that is stopped is missed when its relay dies."""
+    lab = lab()
+    held = load(lab, 40, 40, size=300_000, pace=5)
+    come = load(lab, 400, 4)
+    wait_for(lambda: lab.run("tcpwardenctl", "--json", "sessions", check=False).stdout.count('"client"') >= 40, lab, "no sessions")
+    victim = "relay 0" if (role, signal) == ("holder 0", "STOP") else role
+    before = pid(lab, victim)
+    lab.run("kill", f"-{signal}", pid(lab, role))
+    if victim != role:
+        lab.run("kill", "-KILL", before)
+    wait_for(lambda: (p := lab.run("pgrep", "-f", f"^tcpwarden: {victim}", check=False).stdout.split()) and before not in p, lab, victim)
+    all_well(held)
+    all_well(come)
+    lab.run("systemctl", "stop", "tcpwarden")
+    assert show(lab, "Result") == "success" and not processes(lab) and not unbalanced(lab, twice=role == "steward")
+
+
 @pytest.mark.parametrize("role", ["steward", "relay 0", "holder 1"])
 def test_a_role_dies_with_it(lab, role):
     lab = lab()
