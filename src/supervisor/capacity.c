@@ -2,6 +2,7 @@
 
 #include "wire/ledger.h"
 
+#include <dirent.h>
 #include <sys/resource.h>
 
 /* Channels, listeners, the loop, the plan, and what is accepted only to be refused. */
@@ -30,6 +31,21 @@ uint64_t capacity_limit(void)
 	struct rlimit nofile;
 
 	return getrlimit(RLIMIT_NOFILE, &nofile) < 0 ? 1024 : nofile.rlim_max;
+}
+
+uint64_t capacity_left(void)
+{
+	struct rlimit nofile;
+	uint64_t taken = 0;
+	DIR *list = opendir("/proc/self/fd");
+
+	if (!list || getrlimit(RLIMIT_NOFILE, &nofile) < 0)
+		nofile.rlim_cur = 0;
+	while (list && readdir(list))
+		taken++;
+	if (list)
+		closedir(list);
+	return nofile.rlim_cur > taken ? nofile.rlim_cur - taken : 0;
 }
 
 void capacity_raise(uint64_t wanted)

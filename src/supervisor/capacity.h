@@ -12,6 +12,9 @@ uint32_t capacity_slots(uint64_t nofile);
 /* The hard limit of this process, which is what relays raise theirs to. */
 uint64_t capacity_limit(void);
 
+/* Descriptors that this process can still open. */
+uint64_t capacity_left(void);
+
 /* Raises the soft limit of this process to `wanted`, or as far as it may. */
 void capacity_raise(uint64_t wanted);
 

@@ -1,6 +1,7 @@
 #include "supervisor/workers.h"
 
 #include "base/clock.h"
+#include "supervisor/capacity.h"
 #include "supervisor/tree.h"
 #include "wire/say.h"
 
@@ -9,7 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ALLOWED_MS = 10000 };
+enum {
+	ALLOWED_MS = 10000,
+	DESCRIPTORS = 9,        /* of ours for a pair, also while it is handed over */
+	DESCRIPTORS_SPARE = 16, /* without any we could not hear of a relay that takes another one's place */
+};
 
 bool workers_want(const struct pair *pair)
 {
@@ -65,11 +70,23 @@ void workers_fit(struct tree *tree)
 	}
 }
 
+/* Told before any of them is started, since whoever runs has a use for descriptors, too. */
+static void check_room(struct tree *tree)
+{
+	uint32_t more = 0;
+
+	for (uint32_t i = 0; i < tree->growth.asked.workers; i++)
+		more += tree->pairs[i].ledger_fd < 0;
+	if (more && capacity_left() < more * DESCRIPTORS + DESCRIPTORS_SPARE)
+		fail(&tree->growth, -EMFILE, tree->growth.asked.workers - more, "too few descriptors are left (LimitNOFILE=)");
+}
+
 void workers_on_asked(struct tree *tree, const struct message_workers *asked)
 {
 	tree->growth = (struct growth){.asked = *asked, .deadline_ms = clock_mono_ms() + ALLOWED_MS};
 	if (asked->workers > CENSUS_RELAYS)
 		tree->growth.asked.workers = CENSUS_RELAYS;
+	check_room(tree);
 	workers_fit(tree);
 }
 

@@ -88,6 +88,7 @@ EXTRA_DIST += \
 	tests/system/test_upgrade.py tests/system/test_upgrade_death.py tests/system/test_upgrade_disturbed.py \
 	tests/system/test_vanished.py \
 	tests/system/test_waits.py \
+	tests/system/test_workers.py \
 	tests/system/versions.py tests/system/waiting.py
 
 # Stand-ins for the other roles, for the tests of the supervisor.

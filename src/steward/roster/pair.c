@@ -116,12 +116,15 @@ static bool behind(int r)
 	return r == -EAGAIN || r == -ENOBUFS || r == -ETOOMANYREFS;
 }
 
-/* 0: said; -EAGAIN: the relay is behind. Any other failure means that the channel is of no use: the supervisor, who keeps its
- * other end, replaces the pair, so nothing is done about it here but to say so once. */
+/* 0: said; -EAGAIN: the relay is behind. -EPIPE: the pair is gone, and the supervisor is about to say so. Any other failure means that
+ * the channel is of no use: the supervisor, who keeps its other end, replaces the pair, so nothing is done about it here but to say
+ * so once. */
 static int say(struct pair *p, enum message_kind kind, const void *body, const int *fds)
 {
 	int r = message_send(p->channel, kind, body, fds);
 
+	if (r == -EPIPE)
+		return 0;
 	if (r < 0 && !behind(r)) {
 		log_line(LOG_ERR, "relay %u: %s cannot be said: %s", p->name.relay, message_name(kind), strerror(-r));
 		return 0;
