@@ -90,3 +90,8 @@ class LoadClient(Load):
             words += [f"--{name.replace('_', '-')}", value]
         super().__init__(directory, "client", "--connect", address, *words)
         self.wait_event("started")
+
+    def finish(self, deadline=120.0):
+        """It begins no more connections; its result when those that there are have ended."""
+        self.popen.send_signal(signal.SIGUSR2)
+        return self.wait(deadline)

@@ -54,6 +54,7 @@ def test_judge(what):
     assert len(judge.wrong(books)) == 1
 
 
+@pytest.mark.takes(90)
 @pytest.mark.parametrize("seconds", [60, pytest.param(600, marks=pytest.mark.slow)])
 def test_storm(tmp_path, another_version, seconds):  # noqa: F811
     if reason := systemd_lab.why_not():
