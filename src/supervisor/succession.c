@@ -162,8 +162,11 @@ int succession_take_up(struct tree *tree, char error[512])
 		resume_programs(tree);
 	if (r == 0)
 		r = take_pairs(tree);
-	if (r == 0)
+	if (r == 0) {
+		/* Before the last words of a steward that has died are heard: what it said of its settings is no beginning. */
+		tree->prepared = true;
 		r = steward_take_up(&tree->steward);
+	}
 	if (r < 0) {
 		char why[256];
 
@@ -173,7 +176,7 @@ int succession_take_up(struct tree *tree, char error[512])
 		refuse(tree);
 		return r;
 	}
-	tree->prepared = tree->taken_up = true;
+	tree->taken_up = true;
 	estate_discard(estate);
 	say(tree->upgrade.found ? LOG_INFO : LOG_WARNING, "took up the tree of %s: %" PRIu32 " pairs, steward %s",
 		tree->upgrade.found ? "the version before" : "a supervisor that has died", tree->estate.numbers->pair_count,

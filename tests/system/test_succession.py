@@ -158,6 +158,27 @@ def test_steward_that_died_before_it_was_taken_up(kept, backend):
         client.send(1000).read(1000)
 
 
+def test_last_words_of_a_steward_that_died_with_it(kept, backend):
+    """It had told a supervisor of new settings that did not hear it any more."""
+    server = backend(peers.echo)
+    warden = kept(server.address, top={"workers": 2})
+    warden.expect_deaths("steward")
+    with connect(warden.address) as client:
+        client.send(1000).read(1000)
+        warden.tree()
+        steward, supervisor = warden.role("steward"), warden.role("supervisor")
+        supervisor.kill(signal.SIGSTOP)
+        warden.configure({"shutdown_timeout": "3s"})
+        assert warden.reload().returncode == 0
+        for p in (steward, supervisor):
+            p.kill()
+        warden.popen.wait()
+        os.waitpid(steward.pid, 0)
+        warden.start(ready=False)
+        warden.wait_ready()
+        client.send(1000).read(1000)
+
+
 def test_role_that_systemd_was_not_told_of(kept, backend):
     """It has not run yet: it waits for that, and dies with the supervisor."""
     warden = kept(backend(peers.echo).address, top={"workers": 2})
