@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -135,7 +136,7 @@ static void do_receive(struct engine *e, struct conn *c)
 		if (got > 0)
 			check_bytes(e, c, buffer, (size_t)got);
 	}
-	if (got >= 0) {
+	if (got >= 0 && !e->hurried) { /* after that all talk at once, and wait for each other */
 		uint64_t now = now_ms();
 
 		if (now - c->heard_ms > c->gap_ms)
@@ -165,23 +166,30 @@ static const char *end_word(enum stream_end end)
 	return end == STREAM_EOF ? "end" : end == STREAM_RESET ? "reset" : end == STREAM_ODD ? "error" : "open";
 }
 
+static void describe(struct engine *e, struct conn *c, enum kind kind, char text[static TALLY_TEXT])
+{
+	snprintf(text, TALLY_TEXT,
+		"%s %llu %s: received %llu of %llu, sent %llu of %llu, %s, errno %d, wrong at %lld, connected %d, shut %d, at "
+		"%llu.%03llu s",
+		e->role == ROLE_CLIENT ? "client" : "backend", (unsigned long long)c->request.id, kind_word(kind),
+		(unsigned long long)c->received, (unsigned long long)script_in_total(c), (unsigned long long)c->sent,
+		(unsigned long long)script_out_total(c), end_word(c->in_end), c->in_error,
+		c->wrong ? (long long)c->wrong_at : -1LL, c->connected, c->shut, (unsigned long long)now_ms() / 1000,
+		(unsigned long long)now_ms() % 1000);
+}
+
 static void conn_over(struct engine *e, struct conn *c, enum load_verdict verdict)
 {
 	struct request *r = &c->request;
 	enum kind kind = r->kind < KIND_COUNT ? (enum kind)r->kind : KIND_FIN;
+	char text[TALLY_TEXT];
 
+	describe(e, c, kind, text);
 	if (verdict == LOAD_OK)
 		tally_add(&e->tally, kind, verdict);
 	else
-		tally_fail(&e->tally, kind, verdict,
-			"%s %llu %s: received %llu of %llu, sent %llu of %llu, %s, errno %d, wrong at %lld, connected %d, shut "
-			"%d, at %llu.%03llu s",
-			e->role == ROLE_CLIENT ? "client" : "backend", (unsigned long long)r->id, kind_word(kind),
-			(unsigned long long)c->received, (unsigned long long)script_in_total(c), (unsigned long long)c->sent,
-			(unsigned long long)script_out_total(c), end_word(c->in_end), c->in_error,
-			c->wrong ? (long long)c->wrong_at : -1LL, c->connected, c->shut, (unsigned long long)now_ms() / 1000,
-			(unsigned long long)now_ms() % 1000);
-	tally_gap(&e->tally, c->gap_ms);
+		tally_fail(&e->tally, kind, verdict, "%s", text);
+	tally_gap(&e->tally, c->gap_ms, text);
 	close(c->fd);
 	if (c->previous)
 		c->previous->next = c->next;

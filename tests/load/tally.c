@@ -49,13 +49,15 @@ void tally_fail(struct tally *tally, enum kind kind, enum load_verdict verdict, 
 	va_end(args);
 }
 
-void tally_gap(struct tally *tally, uint64_t gap_ms)
+void tally_gap(struct tally *tally, uint64_t gap_ms, const char *whose)
 {
 	uint64_t at = gap_ms / TALLY_GAP_MS;
 
 	tally->gaps[at < TALLY_GAPS ? at : TALLY_GAPS - 1]++;
-	if (gap_ms > tally->gap_longest_ms)
+	if (gap_ms > tally->gap_longest_ms) {
 		tally->gap_longest_ms = gap_ms;
+		snprintf(tally->gap_longest, TALLY_TEXT, "%s", whose);
+	}
 }
 
 /* So many of a hundred connections had no longer gap. */
@@ -103,8 +105,9 @@ void tally_print(const struct tally *tally, const char *event, uint64_t duration
 				printf(", \"%s\": %" PRIu64, verdict_words[v], tally->count[k][v]);
 		printf("}");
 	}
-	printf("}, \"gap_ms\": {\"p50\": %" PRIu64 ", \"p99\": %" PRIu64 ", \"max\": %" PRIu64 "}, \"failures\": [",
-		gap_of(tally, 50), gap_of(tally, 99), tally->gap_longest_ms);
+	printf("}, \"gap_ms\": {\"p50\": %" PRIu64 ", \"p99\": %" PRIu64 ", \"max\": %" PRIu64
+	       ", \"whose\": \"%s\"}, \"failures\": [",
+		gap_of(tally, 50), gap_of(tally, 99), tally->gap_longest_ms, tally->gap_longest);
 	for (unsigned i = 0; i < tally->failure_count; i++)
 		printf("%s\"%s\"", i ? ", " : "", tally->failures[i]);
 	printf("]}\n");

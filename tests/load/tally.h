@@ -32,6 +32,7 @@ struct tally {
 	uint64_t count[KIND_COUNT][LOAD_VERDICTS];
 	uint64_t opened, open, bytes_sent, bytes_received;
 	uint64_t gaps[TALLY_GAPS], gap_longest_ms; /* by TALLY_GAP_MS; the last for all that are longer */
+	char gap_longest[TALLY_TEXT];              /* whose it was, told in words */
 	char failures[TALLY_FAILURES][TALLY_TEXT]; /* the first few, told in words */
 	unsigned failure_count;
 };
@@ -43,7 +44,7 @@ void tally_fail(struct tally *tally, enum kind kind, enum load_verdict verdict, 
 	__attribute__((format(printf, 4, 5)));
 
 /* For a connection that is over: the longest time in which it waited for something to come. */
-void tally_gap(struct tally *tally, uint64_t gap_ms);
+void tally_gap(struct tally *tally, uint64_t gap_ms, const char *whose);
 
 bool tally_clean(const struct tally *tally); /* nothing but OK */
 void tally_print(const struct tally *tally, const char *event, uint64_t duration_ms);
