@@ -84,7 +84,7 @@ class SystemdLab:
                     pass
             else:
                 self.outer.kill()
-            self.outer.wait(10)
+            self.outer.wait(BOOT_DEADLINE)
         self._remove_cgroup()
         shutil.rmtree(self.state, ignore_errors=True)
 
