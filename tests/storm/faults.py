@@ -9,12 +9,13 @@ import typing
 
 WHOLE_AGAIN_S = 90.0
 LOOK_S = 0.02
+ABSENT = object()  # there is no such target now, as it should be
 
 
 @dataclasses.dataclass
 class Target:
     name: str
-    whole: typing.Callable   # a fact about it now: "" or what is amiss
+    whole: typing.Callable   # a fact about it now: "", or what is amiss, or ABSENT
     faults: dict             # name: (weight, function); what a function returns is added to the name that is counted
     pause_s: float           # at most, between being whole and the next fault
 
@@ -35,11 +36,15 @@ class Faults:
             self.story.append((time.monotonic(), words))
 
     def _wait_whole(self, target):
+        """False: it is absent."""
         end = time.monotonic() + WHOLE_AGAIN_S
         while amiss := target.whole():
+            if amiss is ABSENT:
+                return False
             if time.monotonic() > end:
                 raise AssertionError(f"{target.name} was not whole within {WHOLE_AGAIN_S:.0f} s: {amiss}")
             time.sleep(LOOK_S)
+        return True
 
     def _strike(self, target, chance):
         weights = [weight for weight, _ in target.faults.values()]
@@ -57,11 +62,11 @@ class Faults:
         try:
             while not self._over.is_set():
                 self._over.wait(chance.uniform(0, target.pause_s))
-                self._wait_whole(target)
-                if self._over.is_set():
-                    return
+                if not self._wait_whole(target) or self._over.is_set():
+                    continue
                 name, struck = self._strike(target, chance), time.monotonic()
-                self._wait_whole(target)
+                if not self._wait_whole(target):
+                    continue
                 with self._lock:
                     self.recovery_s[f"{target.name.split()[0]} {name}"].append(time.monotonic() - struck)
         except Exception as e:  # whatever it is, the storm has failed

@@ -47,15 +47,23 @@ def sums(loads):
     return total
 
 
-def grown_descriptors(before, after):
-    """Pooled pipes may stay, and a file that is opened at its first use."""
-    wrong = []
-    for role, (_, kinds) in after.items():
-        had = before.get(role, (0, {}))[1]
+def descriptors(size):
+    """{(word of the role, kind): count}, of all relays together: sockets go from one to another."""
+    total = collections.Counter()
+    for role, (_, kinds) in size.items():
         for kind, count in kinds.items():
-            if kind != "pipe" and count > had.get(kind, 0) + kind.startswith("/"):
-                wrong.append(f"{role}: {count} descriptors of {kind}, at the start {had.get(kind, 0)}")
-    return wrong
+            # A file's path is another one once the mounts are gone under which it was opened.
+            total[role.split()[0], "file" if kind.startswith("/") else kind] += count
+    return total
+
+
+def grown(before, after):
+    """Roles and descriptors that were not there. Pooled pipes may stay, and a file that is opened at its first use."""
+    if set(before) != set(after):
+        return [f"roles at the start {sorted(before)}, at the end {sorted(after)}"]
+    had = descriptors(before)
+    return [f"{role}: {count} descriptors of {kind}, at the start {had[role, kind]}" for (role, kind), count in descriptors(after).items()
+            if kind != "pipe" and count > had[role, kind] + (kind == "file")]
 
 
 def grown_memory(before, after):
@@ -77,10 +85,7 @@ def wrong(books):
         said.append("no fault came")
     said += books.leases_wrong + [f"left: {thing}" for thing in books.left]
     if books.judged_by_size:
-        roles = set(books.idle[0]), set(books.idle[1])
-        if roles[0] != roles[1]:
-            said.append(f"roles at the start {sorted(roles[0])}, at the end {sorted(roles[1])}")
-        said += grown_descriptors(*books.idle) + grown_memory(*books.loaded)
+        said += grown(*books.idle) + grown_memory(*books.loaded)
     said += [f"log: {line}" for line in books.log if any(bad in line for bad in BAD_LOG)]
     return said
 
@@ -98,7 +103,7 @@ def told(books):
     for name, result in books.loads.items():
         gap = result["gap_ms"]
         lines.append(f"  {name:16} {result['opened']:6} connections, {result['received'] / 1e6:8.1f} MB received, "
-                     f"longest silence p50 {gap['p50']} ms, p99 {gap['p99']} ms, max {gap['max']} ms")
+                     f"longest silence p50 {gap['p50']} ms, p99 {gap['p99']} ms, max {gap['max']} ms ({gap['whose'].split(':')[0]})")
     if books.leases:
         lines.append("leases: " + ", ".join(f"{name} {count}" for name, count in sorted(books.leases.items())))
     for role, (kb, kinds) in sorted(books.loaded[1].items()):

@@ -4,6 +4,7 @@ import re
 import struct
 import time
 
+from faults import ABSENT
 from process import Process
 
 BEAT_OFFSET, READY_OFFSET, OWNER_OFFSET, HEADER = 112, 88, 104, 216  # struct ledger_header
@@ -69,8 +70,10 @@ class Roles:
             return b""
 
     def pair_amiss(self, index):
-        """"", or why the pair is not whole."""
+        """"", or why the pair is not whole, or ABSENT."""
         holders, relays = self.pair(index)
+        if not holders and not relays:
+            return ABSENT
         if len(holders) != 1 or len(relays) != 1:
             return f"holders {holders}, relays {relays}"
         header = self._ledger(relays[0])
@@ -92,5 +95,5 @@ class Roles:
             kinds = p.descriptors()
             if kinds is not None:
                 name = title.removeprefix("tcpwarden: ") if title.startswith("tcpwarden: ") else os.path.basename(title)
-                found[name] = (p.rss_kb, {kind.replace(" (deleted)", ""): n for kind, n in kinds.items()})
+                found[name] = (p.rss_kb, kinds)
         return found

@@ -40,6 +40,7 @@ def storm(directory, subject, seconds, sessions, connects, seed, other_build=Non
 def tell(path, faults, books):
     """What was done and what the daemon said of it, in the order of the time."""
     lines = [(at, f"[{at:12.6f}] ---- {words}") for at, words in faults.story]
+    lines += [(0, f"{name}: {result['gap_ms']}") for name, result in books.loads.items()]
     for line in books.log:
         if found := re.match(r"\[ *([\d.]+)\]", line):
             lines.append((float(found[1]), line))

@@ -1,6 +1,7 @@
 """What the sessions do meanwhile: some stay and move checked bytes both ways all the time, others come, so many a second, and end in
 every way that there is. All of it is tcpload's."""
 import contextlib
+import time
 
 from load import LoadBackend, LoadClient
 from waiting import wait_for
@@ -12,7 +13,7 @@ BULK = {"sizes": "65536:262144", "pace": 250}
 BULK_MEAN_BYTES = 160_000
 KINDS = "fin=3,ask=2,late=2,client_rst,backend_rst,abrupt"
 LONGER = 1.25          # a session has so much more to say than it can within the time; the rest follows without pauses
-END_S = 120.0
+STUCK_S = 60.0         # in which nobody receives anything
 
 
 class Traffic:
@@ -29,7 +30,7 @@ class Traffic:
     def _client(self, name, address, **options):
         self.seed += 1
         with self.inside():
-            self.loads[name] = LoadClient(self.directory, address, seed=self.seed, deadline=int(self.seconds + 2 * END_S), **options)
+            self.loads[name] = LoadClient(self.directory, address, seed=self.seed, deadline=int(10 * self.seconds + 600), **options)
 
     def _stay(self, name, address, count, mean, **options):
         size = int(self.seconds * LONGER * 1000 / options["pace"] * mean)
@@ -63,13 +64,21 @@ class Traffic:
         """Everyone comes to the end. {name: result of tcpload}"""
         for load in self.loads.values():
             load.popen.send_signal(12)  # SIGUSR2
-        with contextlib.suppress(AssertionError):  # the judge sees who is stuck
-            wait_for(lambda: not any(load.running for load in self.clients()), "the end of all clients", END_S)
+        received, since = -1, time.monotonic()
+        while any(load.running for load in self.clients()):
+            now = sum(load.progress()["received"] for name, load in self.loads.items() if name.startswith("backend"))
+            if now != received:
+                received, since = now, time.monotonic()
+            elif time.monotonic() - since > STUCK_S:
+                break  # the judge sees who is stuck
+            time.sleep(0.2)
         with contextlib.suppress(AssertionError):
             for name, load in self.loads.items():
                 if name.startswith("backend"):
                     wait_for(lambda: load.progress()["open"] == 0, "the end of all connections", 20)
-        return {name: load.wait(clean=False) if not load.running else self._stop(load) for name, load in self.loads.items()}
+        # Clients first: what ends a backend's connections is not to be counted against them.
+        loads = [(name, self.loads[name]) for name in sorted(self.loads, key=lambda name: name.startswith("backend"))]
+        return {name: load.wait(clean=False) if not load.running else self._stop(load) for name, load in loads}
 
     @staticmethod
     def _stop(load):

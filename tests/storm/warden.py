@@ -9,7 +9,7 @@ import subprocess
 import installed
 import judge
 from daemon import build_directory
-from faults import Target
+from faults import ABSENT, Target
 from network import network_of
 from resource_journal import Resource
 from roles import Roles
@@ -22,7 +22,7 @@ CONFIG = "/etc/tcpwarden/tcpwarden.conf"
 BACKENDS = "127.0.0.1:7001", "127.0.0.1:7002"
 OPEN, HELD, SPARE = "127.0.0.1:5021", "127.0.0.1:5022", "127.0.0.1:5023"
 UNIT = "[Service]\nWatchdogSec=1s\nLimitCORE=0\n"
-RELAYS = 2
+RELAYS, RELAYS_MOST = 2, 3
 COMMAND_S = 90
 PROGRAMS = {"sbin/tcpwarden": "supervisor/tcpwarden", "libexec/tcpwarden/steward": "steward/steward", "libexec/tcpwarden/relay": "relay/relay"}
 
@@ -59,20 +59,25 @@ class Warden:
         return network_of(self.lab.pid)
 
     def start(self):
-        self.configure()
+        """With a relay more at first: the sockets of one that is gone stay with another."""
+        self.configure(another=True)
         self.lab.run("systemctl", "start", "tcpwarden")
+        wait_for(lambda: not self.roles.pair_amiss(RELAYS_MOST - 1), "all relays", 30)
+        self.configure()
+        wait_for(lambda: self.ctl("reload")[0] == 0, "a reload", 30)
+        wait_for(lambda: self.roles.pair_amiss(RELAYS_MOST - 1) is ABSENT, "a relay that is gone", 30)
 
     # What an operator does
 
-    def configure(self, quick=30, second=False, listener=False, spare=False):
-        """quick: dead_after, in seconds; the others: whether these are there."""
+    def configure(self, quick=30, second=False, listener=False, spare=False, another=False):
+        """quick: dead_after, in seconds; the others: whether these are there (another: a relay more)."""
         backends = BACKENDS if second else BACKENDS[:1]
         policy = {"client": {"dead_after": f"{quick}s"}, "backend": {"dead_after": f"{quick}s"}, "balance": "least-connections"}
         services = [service("open", [OPEN, *(["127.0.0.2:5021"] if listener else [])], backends, **policy),
                     service("held", HELD, backends, hooks=self.resource.config(), **policy)]
         if spare:
             services.append(service("spare", SPARE, "127.0.0.1:9", hooks=self.resource.config()))
-        text = config_text({"workers": RELAYS, "state_directory": STATE, "control": {"socket": CONTROL}, "hang_after": "1s",
+        text = config_text({"workers": RELAYS_MOST if another else RELAYS, "state_directory": STATE, "control": {"socket": CONTROL}, "hang_after": "1s",
                             "orphan_timeout": "30s", "drain_timeout": "10m", "upgrade_timeout": "10s", "services": services})
         path = self.root + CONFIG
         with open(path + ".new", "w") as f:
@@ -93,7 +98,7 @@ class Warden:
         return json.loads(text) if code == 0 else None
 
     def _reload(self, chance, *words):
-        self.configure(chance.randint(20, 60), *(chance.random() < 0.5 for _ in range(3)))
+        self.configure(chance.randint(20, 60), *(chance.random() < 0.5 for _ in range(4)))
         return "" if self.ctl("reload", *words)[0] == 0 else "failed"
 
     def _drain(self, chance):
@@ -161,7 +166,11 @@ class Warden:
 
         def holder():
             return next(iter(self.roles.pair(index)[0]), None)
-        return Target(f"pair {index}", lambda: self.roles.pair_amiss(index), {
+
+        def amiss():
+            found = self.roles.pair_amiss(index)
+            return "no such pair" if found is ABSENT and index < RELAYS else found
+        return Target(f"pair {index}", amiss, {
             "relay SIGKILL": (5, self._send(relay, signal.SIGKILL)), "relay SIGSTOP": (3, self._send(relay, signal.SIGSTOP)),
             "relay SIGSEGV": (2, self._send(relay, signal.SIGSEGV)), "holder SIGKILL": (4, self._send(holder, signal.SIGKILL)),
             "holder SIGSTOP": (1, self._stop_holder(index))}, 2.0)
@@ -170,7 +179,7 @@ class Warden:
         def steward():
             return self.roles.role("steward")
         supervisor = self.roles.supervisor
-        return [*(self._pair(i) for i in range(RELAYS)),
+        return [*(self._pair(i) for i in range(RELAYS_MOST)),
                 Target("steward", self._steward_amiss, {
                     "SIGKILL": (4, self._send(steward, signal.SIGKILL)), "SIGSTOP": (2, self._send(steward, signal.SIGSTOP)),
                     "SIGSEGV": (1, self._send(steward, signal.SIGSEGV))}, 8.0),
@@ -207,7 +216,7 @@ class Warden:
         if what := left():
             books.left.append(f"sessions and leases: {what}")
         with contextlib.suppress(AssertionError):
-            wait_for(lambda: not judge.grown_descriptors(books.idle[0], self.size()), "", 10)
+            wait_for(lambda: not judge.grown(books.idle[0], self.size()), "", 20)
         books.idle = (books.idle[0], self.size())
         self.lab.run("systemctl", "stop", "tcpwarden", timeout=120)
         books.left += [f"after its end: {title}" for title in installed.processes(self.lab)]
@@ -215,5 +224,5 @@ class Warden:
         books.leases = dict(counts)
         if not counts["leases"]:
             books.leases_wrong.append("no lease was taken")
-        self.lab.run("journalctl", "--sync")
-        books.log = self.lab.run("journalctl", "--no-pager", "-o", "short-monotonic", "-u", "tcpwarden").stdout.splitlines()
+        self.lab.run("journalctl", "--sync", timeout=COMMAND_S)
+        books.log = self.lab.run("journalctl", "--no-pager", "-o", "short-monotonic", "-u", "tcpwarden", timeout=10 * COMMAND_S).stdout.splitlines()

@@ -16,7 +16,7 @@ import run  # noqa: E402
 def good():
     """Books in which nothing is wrong."""
     result = {"opened": 10, "kinds": {"fin": {"all": 8, "ok": 8}, "ask": {"all": 2, "ok": 2}}, "failures": [], "received": 1,
-              "gap_ms": {"p50": 1, "p99": 1, "max": 1}}
+              "gap_ms": {"p50": 1, "p99": 1, "max": 1, "whose": "client 1 fin: received 1"}}
     size = {"steward": (1000, {"socket": 4, "pipe": 2}), "relay 0": (500, {"socket": 2})}
     return judge.Books(sessions=10, faults={"steward SIGKILL": 1}, loads={"sessions open": result, "connects open": copy.deepcopy(result)},
                        idle=(size, copy.deepcopy(size)), loaded=(size, copy.deepcopy(size)), log=["supervisor: ready"])
