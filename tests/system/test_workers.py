@@ -7,6 +7,7 @@ import socket
 import pytest
 
 import peers
+from daemon import build_directory
 from peers import connect, free_port
 from settings import service
 from test_drain import restart
@@ -186,6 +187,24 @@ def test_deaths_while_workers_change(busy, kept, seed):  # noqa: F811
     have(warden, 2)
     wait_only(warden, 2)
     warden.note_baseline()
+
+
+def test_relays_die_at_every_step(through, load, backend):
+    """While a listener goes from the one to the other, too."""
+    if not build_directory(kill_points=True):
+        pytest.skip("TCPWARDEN_BUILD_KILLPOINTS names no build with --enable-kill-points")
+    b = Busy(through(load.backend().address, top={"workers": 2},
+                     daemon={"kill_points": True, "environment": {"TCPWARDEN_KILL_ONE_IN": "200"}}), load, backend(peers.echo).address)
+    b.warden.expect_deaths("relay")
+    for workers in (4, 1, 3, 2, 4, 1, 2, 1, 3, 2):
+        have(b.warden, workers)
+        b.go_on()
+    b.finish()
+    wait_for(lambda: set(states(b.warden)) == {0, 1}, lambda: f"two pairs: {states(b.warden)}", 60)
+    deaths = sum("starting another" in line.text for line in b.warden.log.read())
+    print(f"{deaths} deaths")
+    assert deaths > 20
+    b.warden.check_descriptors = False  # of relays that die on
 
 
 def whole(warden):
