@@ -64,7 +64,7 @@ static void resume(struct tree *tree, const struct program_set *served, struct p
 		upgrade->across = true;
 	} else if (program_set_is(&tree->programs, served)) {
 		be(tree, served);
-		if (whole)
+		if (whole && under_way)
 			upgrade->other = *other;
 		upgrade->across = under_way;
 		if (under_way && !upgrade->back)
@@ -80,7 +80,7 @@ static void resume(struct tree *tree, const struct program_set *served, struct p
 	if (!upgrade->across)
 		return;
 	say(LOG_WARNING, "upgrade: %s",
-		!under_way      ? "another version is installed, and none to it was asked for: the one that serves goes on"
+		!under_way      ? "what is installed now was not asked for: the version that serves goes on"
 		: upgrade->back ? "the way back is gone on with"
 				: "gone on with");
 	if (tree->programs.number == served->number)
@@ -88,7 +88,7 @@ static void resume(struct tree *tree, const struct program_set *served, struct p
 	else if (upgrade->back)
 		upgrade->phase = UPGRADE_CROSSING;
 	else
-		upgrade->phase = UPGRADE_ASKING; /* upgrade_check begins */
+		upgrade->phase = UPGRADE_ASKING; /* upgrade_on_begun does */
 }
 
 static void lose(struct tree *tree, uint32_t number)

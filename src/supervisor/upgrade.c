@@ -42,18 +42,19 @@ static __attribute__((format(printf, 2, 3))) void note_why(struct upgrade *upgra
 static void finish(struct tree *tree, bool done)
 {
 	struct upgrade *upgrade = &tree->upgrade;
+	bool asked = upgrade->state.state == UPGRADE_UNDER_WAY;
 
 	upgrade->phase = UPGRADE_NONE;
 	upgrade->back = upgrade->across = false;
 	upgrade->served = tree->programs.number;
+	if (asked)
+		become(tree, done ? UPGRADE_DONE : UPGRADE_FAILED);
+	succession_note(tree);
+	/* Until a successor would be told that they are not needed any more, they are. */
 	program_set_close(&upgrade->other, &tree->estate);
-	if (upgrade->state.state != UPGRADE_UNDER_WAY) {
-		succession_note(tree);
+	if (!asked)
 		say(LOG_NOTICE, "version " TCPWARDEN_VERSION " goes on");
-		return;
-	}
-	become(tree, done ? UPGRADE_DONE : UPGRADE_FAILED);
-	if (done)
+	else if (done)
 		say(LOG_NOTICE, "upgrade: done, version " TCPWARDEN_VERSION " serves");
 	else
 		say(LOG_ERR, "upgrade: given up, version " TCPWARDEN_VERSION " goes on: %s", upgrade->state.text);
