@@ -1,5 +1,7 @@
 #include "cut.h"
 
+#include "../load/tool.h"
+
 #include <sys/socket.h>
 
 bool cut_is_due(struct peer *p)

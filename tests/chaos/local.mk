@@ -8,4 +8,5 @@ tests_chaos_tcpchaos_SOURCES = \
 	tests/chaos/record.c tests/chaos/record.h \
 	tests/chaos/tcpchaos.c \
 	tests/load/address.c tests/load/address.h \
-	tests/load/pattern.c tests/load/pattern.h
+	tests/load/pattern.c tests/load/pattern.h \
+	tests/load/tool.c tests/load/tool.h

@@ -1,6 +1,7 @@
 #include "peer.h"
 
 #include "../load/pattern.h"
+#include "../load/tool.h"
 #include "cut.h"
 
 #include <arpa/inet.h>
@@ -12,25 +13,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { CHUNK = 256 << 10, TURNS = 8 };
 
 static unsigned char buffer[CHUNK];
-
-uint64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-uint64_t now_ms(void)
-{
-	return now_us() / 1000;
-}
 
 static uint64_t draw(struct peer *p)
 {

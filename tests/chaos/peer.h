@@ -73,7 +73,5 @@ void peer_over(struct peer *peer);
 /* What its plan wants of a socket, to be set before it is connected. */
 void peer_set_options(int fd, const struct plan *plan);
 
-uint64_t now_us(void);
-uint64_t now_ms(void);
 
 #endif

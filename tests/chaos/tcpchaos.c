@@ -4,6 +4,7 @@
  *   progress   asked for by SIGUSR1
  *   result     the last line */
 #include "../load/address.h"
+#include "../load/tool.h"
 #include "peer.h"
 #include "record.h"
 
@@ -12,11 +13,9 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum { TICK_MS = 4, EVENTS = 256, STUCK_AFTER_MS = 60000 };
@@ -34,15 +33,6 @@ static FILE *records;
 static struct peer *peers; /* all that are not over */
 static uint64_t opened, open_now, stuck;
 static int epoll;
-static volatile sig_atomic_t told_to_end, asked_for_progress;
-
-static void on_signal(int number)
-{
-	if (number == SIGUSR1)
-		asked_for_progress = 1;
-	else
-		told_to_end = 1;
-}
 
 static void usage(FILE *to)
 {
@@ -51,22 +41,6 @@ static void usage(FILE *to)
 	      "both:   --seed N  --vanish\n"
 	      "client: --sessions N  --first ID  --parallel N\n",
 		to);
-}
-
-static void fail(const char *what, const char *argument)
-{
-	fprintf(stderr, "tcpchaos: %s: %s\n", what, argument);
-	exit(2);
-}
-
-static uint64_t number(const char *text)
-{
-	char *end;
-	unsigned long long n = strtoull(text, &end, 10);
-
-	if (*end || end == text)
-		fail("not a number", text);
-	return n;
 }
 
 static void parse(int argc, char **argv)
@@ -257,16 +231,9 @@ static void run(int listener)
 
 int main(int argc, char **argv)
 {
-	struct sigaction action = {.sa_handler = on_signal};
-	struct rlimit files;
 
 	parse(argc, argv);
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGUSR1, &action, NULL);
+	tool_start();
 	epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (epoll < 0)
 		fail("epoll", strerror(errno));

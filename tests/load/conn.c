@@ -2,6 +2,7 @@
 
 #include "pattern.h"
 #include "script.h"
+#include "tool.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -11,21 +12,12 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { CHUNK = 256 * 1024 };
 enum { UP, DOWN };
 
 static unsigned char buffer[CHUNK];
-
-uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 int engine_init(struct engine *ret, enum role role, uint64_t seed)
 {

@@ -68,6 +68,5 @@ void engine_tick(struct engine *engine);
 /* Everything still open is judged as stuck, but for stalled ones, which are as they should be. Closed with a reset. */
 void engine_end_all(struct engine *engine);
 
-uint64_t now_ms(void);
 
 #endif

@@ -7,4 +7,5 @@ tests_load_tcpload_SOURCES = \
 	tests/load/request.h \
 	tests/load/script.c tests/load/script.h \
 	tests/load/tally.c tests/load/tally.h \
+	tests/load/tool.c tests/load/tool.h \
 	tests/load/tcpload.c

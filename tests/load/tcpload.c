@@ -9,17 +9,16 @@
 #include "address.h"
 #include "conn.h"
 #include "pattern.h"
+#include "tool.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -47,17 +46,6 @@ static struct engine engine;
 static struct sockaddr_storage address;
 static socklen_t address_length;
 static uint64_t started;
-static volatile sig_atomic_t told_to_end, told_to_hurry, asked_for_progress;
-
-static void on_signal(int number)
-{
-	if (number == SIGUSR1)
-		asked_for_progress = 1;
-	else if (number == SIGUSR2)
-		told_to_hurry = 1;
-	else
-		told_to_end = 1;
-}
 
 static void usage(FILE *to)
 {
@@ -72,22 +60,6 @@ static void usage(FILE *to)
 		to);
 	for (unsigned k = 0; k < KIND_COUNT; k++)
 		fprintf(to, "         %s\n", kind_word((enum kind)k));
-}
-
-static void fail(const char *what, const char *argument)
-{
-	fprintf(stderr, "tcpload: %s: %s\n", what, argument);
-	exit(2);
-}
-
-static uint64_t number(const char *text)
-{
-	char *end;
-	unsigned long long n = strtoull(text, &end, 10);
-
-	if (*end || end == text)
-		fail("not a number", text);
-	return n;
 }
 
 static struct range range(char *text)
@@ -361,9 +333,7 @@ static void run(int listener)
 
 int main(int argc, char **argv)
 {
-	struct sigaction action = {.sa_handler = on_signal};
 	const char *message;
-	struct rlimit files;
 	enum role role;
 	int listener = -1, rc;
 
@@ -381,14 +351,7 @@ int main(int argc, char **argv)
 	if (rc < 0)
 		fail("epoll", strerror(-rc));
 	engine.message = message;
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGUSR1, &action, NULL);
-	sigaction(SIGUSR2, &action, NULL);
+	tool_start();
 	started = now_ms();
 	if (role == ROLE_BACKEND)
 		listener = start_listening();
