@@ -410,6 +410,30 @@ static void no_instruction_hides_any(void **state)
 		assert_int_equal(total(&c, n), n % 2 ? n > LEAVING : staying(n));
 }
 
+static void who_ended_for_good_is_counted_out(void **state)
+{
+	struct census_clients stays = as_relay(0), gone = as_relay(1), other = view();
+	struct census *census = calloc(1, sizeof *census);
+
+	(void)state;
+	for (uint32_t n = 0; n < 50; n++) {
+		enter(&stays, n);
+		enter(&gone, n);
+	}
+	census_enter_service(census, 0, SERVICE, 0);
+	census_enter_service(census, 1, SERVICE, 0);
+	census_enter_backend(census, 1, 3);
+	census_forget(census, &other, 1);
+	for (uint32_t n = 0; n < 50; n++)
+		assert_int_equal(total(&stays, n), 1);
+	assert_int_equal(census_service_total(census, SERVICE), 1);
+	assert_int_equal(census_backend_total(census, 3), 0);
+	gone = as_relay(1); /* it is there again */
+	enter(&gone, 1);
+	assert_int_equal(total(&stays, 1), 2);
+	free(census);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +446,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(who_looks_on_misses_none, make, drop),
 		cmocka_unit_test_setup_teardown(a_dead_writer_hides_none, make, drop),
 		cmocka_unit_test_setup_teardown(no_instruction_hides_any, make, drop),
+		cmocka_unit_test_setup_teardown(who_ended_for_good_is_counted_out, make, drop),
 	};
 
 	return cmocka_run_group_tests_name("census of clients", tests, NULL, NULL);
