@@ -5,6 +5,7 @@
 #include "supervisor/succession.h"
 #include "supervisor/tree.h"
 #include "supervisor/watch.h"
+#include "supervisor/workers.h"
 #include "wire/say.h"
 
 #include <errno.h>
@@ -109,9 +110,9 @@ void hand_over_check(struct pair *pair, uint64_t now_ns)
 
 	if (!h->under_way && (!header || !h->number))
 		return;
-	if (!header) { /* all died: the pair begins anew */
+	if (!header) { /* all died: the pair begins anew; or it has retired, and there is nothing to hand over */
 		h->number = 0;
-		finish(pair, HAND_OVER_CAME_TO_NOTHING);
+		finish(pair, workers_want(pair) ? HAND_OVER_CAME_TO_NOTHING : HANDED_OVER);
 		return;
 	}
 	heir = member_find(pair, h->heir);

@@ -277,7 +277,8 @@ void pair_retire(struct pair *pair, bool retires)
 		incarnation_drop(pair);
 		steward_say(&pair->tree->steward);
 	}
-	if (!pair->channel || !relay || pair->retire_told == (retires ? process_pid(relay->process) : 0))
+	/* Who is to take over is told when it has: the end of both would look like a failure of its program. */
+	if (!pair->channel || !relay || pair->hand_over.under_way || pair->retire_told == (retires ? process_pid(relay->process) : 0))
 		return;
 	pair->retiring = true;
 	if (message_send(watch_fd(pair->channel), MESSAGE_RETIRE, &order, NULL) == 0)
