@@ -4,6 +4,7 @@
 #include "supervisor/proc.h"
 #include "supervisor/succession.h"
 #include "supervisor/tree.h"
+#include "supervisor/workers.h"
 #include "wire/say.h"
 
 #include <errno.h>
@@ -37,6 +38,7 @@ static void on_member_exit(void *owner, struct process *process, int status)
 	struct member *member = owner;
 	struct pair *pair = member->pair;
 	char how[64];
+	bool expected;
 
 	for (struct member **at = &pair->members; *at; at = &(*at)->next) {
 		if (*at == member) {
@@ -45,9 +47,11 @@ static void on_member_exit(void *owner, struct process *process, int status)
 		}
 	}
 	withdraw(member);
+	/* The relay's own status is its holder's to know: -1. */
+	expected = member->leaving || (status <= 0 && !workers_want(pair));
 	process_format_status(status, how);
 	if (!tree_is_ending(pair->tree))
-		say(member->leaving || pair->retire_told ? LOG_INFO : LOG_WARNING, "%s %" PRIu32 " (process %ld) %s%s", role_words[member->role],
+		say(expected ? LOG_INFO : LOG_WARNING, "%s %" PRIu32 " (process %ld) %s%s", role_words[member->role],
 			pair->index, (long)process_pid(process), how, member->leaving ? ", handed over" : "");
 	free(member);
 	pair_on_member_gone(pair);

@@ -344,6 +344,7 @@ int pair_take_up(struct pair *pair)
 
 	if (r < 0 || !pair->started)
 		return r;
+	pair->retiring = !workers_want(pair); /* a predecessor may have told it so */
 	pair->program = pair->tree->estate.numbers->pairs[pair->index].program;
 	pair->channel = watch_new(&pair->tree->loop, channel, UV_READABLE, on_channel, pair);
 	if (!pair->channel)

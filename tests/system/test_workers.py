@@ -208,6 +208,18 @@ def test_relays_die_at_every_step(through, load, backend):
     b.warden.check_descriptors = False  # of relays that die on
 
 
+def test_upgrades_while_workers_change(busy):
+    b = busy()
+    for workers in (4, 1, 3, 1, 2):
+        have(b.warden, workers)
+        assert upgrade(b.warden)
+        assert [states(b.warden).get(i) for i in range(workers)] == ["running"] * workers, states(b.warden)
+        b.go_on()
+    b.finish()
+    wait_only(b.warden, 2)
+    b.warden.note_baseline()
+
+
 def whole(warden):
     roles = warden.roles()
     return "steward" in roles and all(f"{'relay' if t.startswith('holder') else 'holder'} {t.split()[1]}" in roles
