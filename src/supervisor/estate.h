@@ -69,7 +69,7 @@ struct estate_numbers {
 		_Atomic uint32_t incarnation;
 		_Atomic uint32_t started; /* 1: a holder may run on it */
 		_Atomic uint32_t told;    /* incarnation that the steward knows */
-		_Atomic uint32_t program; /* number of the set that its holder is of */
+		_Atomic uint32_t program; /* number of the set that its holder is of, 0: not known */
 	} pairs[CENSUS_RELAYS];
 	_Atomic uint32_t settings_at; /* which of the two is whole: it is changed by writing the other */
 	struct message_settings settings[2];

@@ -59,6 +59,9 @@ int hand_over_start(struct pair *pair, const struct program_set *to, const struc
 	if (r < 0)
 		return r;
 	members_leave(pair, true);
+	/* Should we die now, no successor may take it for of the one or of the other. */
+	h->from = pair->program;
+	pair->program = 0;
 	r = start_heir(pair, to, former, channel[1]);
 	close(channel[1]);
 	if (r == 0) {
@@ -69,6 +72,7 @@ int hand_over_start(struct pair *pair, const struct program_set *to, const struc
 	}
 	close(channel[0]);
 	if (r < 0) {
+		pair->program = h->from;
 		members_leave(pair, false);
 		return r;
 	}
@@ -91,13 +95,12 @@ static void finish(struct pair *pair, enum hand_over_end end)
 	struct hand_over *h = &pair->hand_over;
 
 	h->under_way = false;
-	if (end == HANDED_OVER) {
-		pair->program = h->to;
-		succession_note(pair->tree);
+	pair->program = end == HANDED_OVER ? h->to : h->from;
+	succession_note(pair->tree);
+	if (end == HANDED_OVER)
 		members_end_leaving(pair);
-	} else {
+	else
 		members_leave(pair, false);
-	}
 	tree_on_handed_over(pair, end);
 }
 

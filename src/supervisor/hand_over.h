@@ -20,7 +20,7 @@ enum hand_over_end {
 struct hand_over {
 	bool under_way;
 	pid_t heir;
-	uint32_t to;          /* number of the set that its program is of */
+	uint32_t from, to;    /* numbers of the sets that the programs are of */
 	uint32_t number;      /* in the ledger; 0: there was none yet */
 	uint64_t deadline_ns; /* until then the heir's relay has taken over */
 	bool late;            /* it has not */

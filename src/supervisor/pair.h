@@ -31,7 +31,7 @@ struct pair {
 	bool introduction_owed;      /* its relay could not be told yet who the supervisor is now */
 	bool table_gone;             /* end of file on the channel */
 	uint64_t unknown_since_ns;   /* 0, or since when someone holds the table and no member is known */
-	uint32_t program;            /* number of the one that its holder and relay run */
+	uint32_t program; /* number of the set that holder and relay are of; 0: of one of two, a hand-over is under way */
 	struct hand_over hand_over;
 	uint64_t woken_ns; /* when its holder was last told to go on, 0: never */
 	struct backoff backoff;

@@ -150,13 +150,18 @@ def test_a_version_that_cannot_do_it(kept, backend, faults):
     finish(warden, pings, 20)
 
 
-def test_what_served_is_installed_again(kept, backend):
-    """All goes back, if the upgrade was not done yet."""
+@pytest.mark.parametrize("moment", ["crossed", "given"])
+def test_what_served_is_installed_again(kept, backend, moment):
+    """All goes back, if the upgrade was not done yet; also a pair that was being handed over."""
     warden, programs = kept(backend(peers.echo).address, top={"workers": 3})
     pings = Pings(warden.address, 20)
     programs.turn(copy="2")
     warden.signal(signal.SIGUSR2)
     wait_for(lambda: warden.log.matching(CROSSED), "a new supervisor")
+    if moment == "given":
+        wait_for(lambda: len([p for p in warden.tree() if p.title == "tcpwarden: holder 0"]) > 1 or warden.log.matching(PAIR), "an heir")
+        warden.signal(signal.SIGSTOP)  # it can note nothing any more
+        wait_for(lambda: warden.log.matching("another relay goes on"), "a relay that has given all")
     kill(warden)
     programs.turn()
     succeed(warden)
