@@ -18,7 +18,7 @@ from waiting import wait_for
 SESSIONS = 16
 ACQUIRING, RELAYING = 2, 4
 GROWTH_KB = 16384
-NAMES = 20
+NAMES = 8
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to take descriptors from other processes")
 

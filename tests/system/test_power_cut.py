@@ -2,12 +2,14 @@
 was held, whatever was going on, and serves."""
 import os
 import random
+import signal
 import shutil
 import subprocess
 import time
 
 import pytest
 
+import peers
 import process
 from helper import Helper
 from peers import End, connect, free_port
@@ -86,3 +88,35 @@ def test_at_random_moments(house, load, seed):
     wait_for(lambda: not helper.held(), lambda: f"seats that are held: {helper.held()}", 60)
     wait_for(lambda: not any(warden.status()["leases"].values()), lambda: f"no leases: {warden.status()['leases']}", 60)
     assert {"held", "acquiring", "releasing"} <= states
+
+
+@pytest.mark.parametrize("mode", ["exec", "helper"])
+def test_start_that_is_stopped(through, backend, mode):
+    """While it has nothing to serve by yet: what was held before is given back all the same."""
+    warden = through(backend(peers.echo).address, start=False)
+    hooks, helper = warden.new_hooks(), Helper(os.path.join(warden.directory, "helper"), warden.user)
+    run = hooks.config(prepare_listen={}, release={"concurrency": 1})
+    warden.configure({"services": [{**warden.settings["services"][0], "hooks": {**run, **(helper.config() if mode == "helper" else {})}}]})
+    warden.start()
+    clients = [connect(warden.address) for _ in range(8)]
+    for client in clients:
+        client.send(10).read(10)
+    warden.cut_power()
+    for client in clients:
+        client.close()
+    warden.expected_log += ["stands in no ledger", "was not confirmed"]
+    warden.release_twice = True
+    hooks.set("prepare_listen", gate=True)
+    hooks.set("release", gate=True)
+    helper.set(deaf=1)
+    warden.start(ready=False)
+    wait_for(lambda: len(hooks.runs("prepare_listen")) == 2, "a start that waits")
+    warden.signal(signal.SIGTERM)
+    warden.log.wait("stopping: sessions have")
+    hooks.set("prepare_listen", gate=None)
+    hooks.set("release", gate=None)
+    helper.set(deaf=None)
+    assert warden.wait_exit(60) == 0
+    assert mode == "helper" or len(hooks.released()) == 8 and not hooks.imbalance(twice=True)
+    assert not helper.held()
+    warden.ended = True
