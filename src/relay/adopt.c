@@ -6,10 +6,13 @@
 #include "relay/door.h"
 #include "relay/ending.h"
 #include "relay/flow.h"
+#include "relay/give.h"
 #include "relay/kill_point.h"
+#include "relay/link.h"
 #include "relay/own.h"
 #include "relay/place.h"
 #include "relay/probe.h"
+#include "relay/review.h"
 #include "relay/session.h"
 #include "relay/settle.h"
 #include "relay/socket.h"
@@ -218,6 +221,31 @@ void adopt_session(struct relay *relay, struct session *session)
 		drop(relay, session);
 }
 
+void adopt_moved(struct relay *relay, struct session *session)
+{
+	link_forget(relay, session);
+	session_renew(session);
+	take_up(relay, session);
+	if (relay->plan.header && slot_state(session_slot(relay, session)) == SLOT_RELAYING)
+		review_session(relay, session);
+}
+
+/* Of what is on its way from one relay to another, only whose it is matters. False: it is ours, and adopted as any other. */
+static bool is_on_its_way(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+
+	if (slot_state(slot) == SLOT_LEAVING)
+		slot_set_state(slot, SLOT_RELAYING);
+	if (slot_state(slot) == SLOT_GONE)
+		give_adopt(relay, session);
+	else if (slot_state(slot) == SLOT_ARRIVING)
+		relay->arriving++;
+	else
+		return false;
+	return true;
+}
+
 /* What all need before the first of them is taken up: what is whole, and whose each place, pipe and count is. */
 static void claim(struct relay *relay, uint32_t high)
 {
@@ -229,7 +257,7 @@ static void claim(struct relay *relay, uint32_t high)
 		if (atomic_load(&slot->sequence) & 1) /* its writer died in the middle: it is as whole as it will ever be */
 			slot_write_end(slot);
 		vacancies_mark(&relay->vacancies, i);
-		relay->sessions[i].waits = true;
+		relay->sessions[i].waits = !is_on_its_way(relay, &relay->sessions[i]);
 	}
 }
 

@@ -18,6 +18,9 @@ struct adopt_fresh {
 /* Before anything else opens a descriptor for good: closes what nothing lists, but for fresh clients and the epoll set. */
 void adopt_sort(struct relay *relay, const struct table *table, struct adopt_fresh *ret);
 
+/* One that stands between two steps, and is ours from here on: it was taken back, or given to us. */
+void adopt_moved(struct relay *relay, struct session *session);
+
 /* Takes up every listed session where the kernel's books say that it stands, begins the fresh clients, and watches the listeners. */
 void adopt_sessions(struct relay *relay, struct adopt_fresh *fresh);
 

@@ -1,6 +1,7 @@
 #include "relay/link.h"
 
 #include "relay/door.h"
+#include "relay/give.h"
 #include "relay/own.h"
 #include "relay/place.h"
 #include "relay/probe.h"
@@ -61,6 +62,8 @@ static enum slot_state state_of(enum message_kind kind)
 {
 	if (kind == MESSAGE_FULL)
 		return SLOT_WAITING;
+	if (kind == MESSAGE_MOVED)
+		return SLOT_GONE;
 	return kind == MESSAGE_ACQUIRE ? SLOT_ACQUIRING : SLOT_RELEASING;
 }
 
@@ -217,9 +220,17 @@ static void say_all_again(struct relay *relay)
 			link_tell(relay, &relay->sessions[i], MESSAGE_ENDED);
 		else if (state == SLOT_WAITING)
 			link_tell(relay, &relay->sessions[i], MESSAGE_FULL);
+		else if (state == SLOT_GONE && (relay->ledger.slots[i].told & TOLD_ASKED))
+			link_tell(relay, &relay->sessions[i], MESSAGE_MOVED);
 	}
 	flush(relay);
 	link_ring(relay);
+}
+
+/* Two relays: its sockets are to be left alone. */
+static bool is_between(const struct slot *slot)
+{
+	return slot_state(slot) == SLOT_LEAVING || slot_state(slot) == SLOT_GONE || slot_state(slot) == SLOT_ARRIVING;
 }
 
 static void obey(struct relay *relay, struct message *m)
@@ -251,6 +262,8 @@ static void obey(struct relay *relay, struct message *m)
 		session = find(relay, m->body.session.slot, m->body.session.id);
 		if (session && slot_state(session_slot(relay, session)) == SLOT_RELEASING && !session->telling)
 			session_free(relay, session);
+		else if (session && slot_state(session_slot(relay, session)) == SLOT_GONE && !session->telling)
+			give_filed(relay, session);
 		break;
 	case MESSAGE_EVENTS_TAKEN:
 		relay->link.rung = false;
@@ -268,7 +281,7 @@ static void obey(struct relay *relay, struct message *m)
 		break;
 	case MESSAGE_PROBE:
 		session = find(relay, m->body.session.slot, m->body.session.id);
-		if (session)
+		if (session && !is_between(session_slot(relay, session)))
 			probe_ask(relay, session);
 		break;
 	case MESSAGE_RECLAIM:
@@ -287,7 +300,7 @@ static void obey(struct relay *relay, struct message *m)
 		M(KINDS) M(SETTINGS) M(ACCEPTED) M(READY) M(RELOADED) M(RELOADING) M(STATUS) M(REPLACE) M(STOPPED) M(UPGRADE)
 			M(BEGIN) M(RESUME) M(INHERITED) M(PAIR) M(PAIR_LOST) M(RELOAD) M(STOP) M(UPGRADE_STATE) M(SUPERVISOR) M(HOLDER) M(RELAY)
 				M(HAND_OVER) M(RELAY_HELLO) M(PLAN_TAKEN) M(LISTENING) M(ACQUIRE) M(ENDED) M(EVENTS)
-					M(RESOLVE) M(FULL) M(RECLAIMED) M(PAIRS) M(RETIRE) M(LENT) M(WORKERS)
+					M(RESOLVE) M(FULL) M(RECLAIMED) M(PAIRS) M(RETIRE) M(LENT) M(WORKERS) M(MOVED) M(BRIDGE) M(GIVE)
 #undef M
 					break; /* never permitted here */
 	}

@@ -2,7 +2,9 @@
 noinst_LIBRARIES += src/relay/librelay.a
 src_relay_librelay_a_SOURCES = \
 	src/relay/adopt.c src/relay/adopt.h \
+	src/relay/arrive.c src/relay/arrive.h \
 	src/relay/books.c src/relay/books.h \
+	src/relay/bridge.c src/relay/bridge.h \
 	src/relay/cause.c src/relay/cause.h \
 	src/relay/closing.c src/relay/closing.h \
 	src/relay/connect.c src/relay/connect.h \
@@ -10,6 +12,7 @@ src_relay_librelay_a_SOURCES = \
 	src/relay/door.c src/relay/door.h \
 	src/relay/ending.c src/relay/ending.h \
 	src/relay/flow.c src/relay/flow.h \
+	src/relay/give.c src/relay/give.h \
 	src/relay/hand_over.c src/relay/hand_over.h \
 	src/relay/holder.c src/relay/holder.h \
 	src/relay/kill_point.c src/relay/kill_point.h \

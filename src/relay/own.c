@@ -45,7 +45,8 @@ static const char *wrong_with(const struct relay *relay, const struct session *s
 	if (!is_own(&session->own, slot))
 		return "it has not its session's numbers";
 	if (state == SLOT_FREE ||
-		(has_sockets(&session->own) ? state == SLOT_RELEASING : state != SLOT_RELEASING && state != SLOT_CLOSING))
+		(has_sockets(&session->own) ? state == SLOT_RELEASING
+					    : state != SLOT_RELEASING && state != SLOT_CLOSING && state != SLOT_GONE))
 		return "its session is in another state";
 	if (!whole)
 		return NULL;

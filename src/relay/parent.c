@@ -1,6 +1,8 @@
 #include "relay/parent.h"
 
+#include "relay/bridge.h"
 #include "relay/door.h"
+#include "relay/give.h"
 #include "relay/hand_over.h"
 #include "relay/relay.h"
 #include "relay/retire.h"
@@ -74,11 +76,16 @@ static void on_channel(uv_poll_t *poll, int status, int events)
 	(void)events;
 	while (r == 1) {
 		r = message_receive(INHERIT_SUPERVISOR, &message,
-			message_bit(MESSAGE_SUPERVISOR) | message_bit(MESSAGE_HAND_OVER) | message_bit(MESSAGE_RETIRE));
+			message_bit(MESSAGE_SUPERVISOR) | message_bit(MESSAGE_HAND_OVER) | message_bit(MESSAGE_RETIRE) |
+				message_bit(MESSAGE_BRIDGE) | message_bit(MESSAGE_GIVE));
 		if (r == 1 && message.header.kind == MESSAGE_HAND_OVER)
 			hand_over_asked(relay, &message);
 		else if (r == 1 && message.header.kind == MESSAGE_RETIRE)
 			retire_told(relay, message.body.retire.retires);
+		else if (r == 1 && message.header.kind == MESSAGE_BRIDGE)
+			bridge_told(relay, &message);
+		else if (r == 1 && message.header.kind == MESSAGE_GIVE)
+			give_told(relay, message.body.give.to);
 		else if (r == 1)
 			take(relay, message.fds[0]);
 		else if (r == -EBADMSG)
@@ -111,7 +118,7 @@ static bool only_waits_for_steward(const struct relay *relay)
 	for (uint32_t i = 0; i < atomic_load(&relay->header->high_water); i++) {
 		enum slot_state state = slot_state(&relay->ledger.slots[i]);
 
-		if (state != SLOT_FREE && state != SLOT_RELEASING)
+		if (state != SLOT_FREE && state != SLOT_RELEASING && state != SLOT_GONE)
 			return false;
 	}
 	return true;

@@ -72,6 +72,11 @@ int pipes_take(struct pipes *pipes)
 	return index;
 }
 
+int pipes_vacancy(struct pipes *pipes)
+{
+	return pipes->empty_count ? pipes->empty[--pipes->empty_count] : -EAGAIN;
+}
+
 void pipes_give(struct pipes *pipes, int index)
 {
 	pipes->idle[pipes->idle_count++] = index;

@@ -18,6 +18,9 @@ void pipes_start(struct pipes *pipes, struct ledger_header *header, uint32_t cap
 /* An empty pipe for a flow, as its index; -EAGAIN: none is left. The caller stores it in its slot before a byte goes in. */
 int pipes_take(struct pipes *pipes);
 
+/* An entry for a pipe that comes from elsewhere, as its index; -EAGAIN: none is left. The caller lists it there. */
+int pipes_vacancy(struct pipes *pipes);
+
 /* It is empty, and no slot names it any more. */
 void pipes_give(struct pipes *pipes, int index);
 

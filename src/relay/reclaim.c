@@ -63,7 +63,8 @@ static bool holds(const struct slot *slot, const struct message_reclaim *order)
 	enum slot_state state = slot_state(slot);
 	bool of_client = order->client.family != AF_UNSPEC;
 
-	if (state == SLOT_FREE || state == SLOT_RELEASING || slot->record.service_id != order->service_id ||
+	if (state == SLOT_FREE || state == SLOT_RELEASING || state == SLOT_LEAVING || state == SLOT_GONE ||
+		state == SLOT_ARRIVING || slot->record.service_id != order->service_id ||
 		(of_client && !same_host(&order->client, &slot->record.client)))
 		return false;
 	if (order->holders == HOLDERS_LEASED)

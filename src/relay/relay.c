@@ -2,7 +2,9 @@
 
 #include "base/clock.h"
 #include "relay/adopt.h"
+#include "relay/bridge.h"
 #include "relay/door.h"
+#include "relay/give.h"
 #include "relay/hand_over.h"
 #include "relay/kill_point.h"
 #include "relay/link.h"
@@ -88,6 +90,7 @@ static void on_beat(uv_timer_t *timer)
 	own_check_some(timer->data);
 	probe_end_due(timer->data);
 	link_try_again(timer->data);
+	bridges_beat(timer->data);
 }
 
 static void on_holder_death(uv_poll_t *poll, int status, int events)
@@ -212,6 +215,8 @@ static int start(struct relay *relay)
 	atomic_fetch_add(&relay->header->starts, 1);
 	ring_adopt(relay);
 	r = take_stock(relay, &fresh);
+	if (r == 0)
+		r = give_init(relay);
 	if (r < 0)
 		return r;
 	if (relay->epoll < 0)
@@ -237,6 +242,7 @@ static int start(struct relay *relay)
 	if (relay->plan.header)
 		doors_apply_plan(relay);
 	adopt_sessions(relay, &fresh);
+	bridges_start(relay);
 	if (relay->plan.header)
 		review_begin(relay);
 	return 0;
@@ -328,7 +334,7 @@ static int wait_ms(struct relay *relay)
 {
 	int loop_ms;
 
-	if (relay->run_head || relay->reviewing)
+	if (relay->run_head || relay->reviewing || give_is_due(relay))
 		return 0;
 	uv_update_time(&relay->loop);
 	loop_ms = uv_backend_timeout(&relay->loop);
@@ -354,6 +360,7 @@ static void turn(struct relay *relay)
 		reclaim_turn(relay);
 	if (relay->reviewing)
 		review_go_on(relay);
+	give_turn(relay);
 	doors_resume(relay);
 	/* libuv's part of the work: its timers when they are due, and its watchers, which it arms only in uv_run. */
 	if (loop_due || relay->loop_touched || uv_backend_timeout(&relay->loop) == 0) {

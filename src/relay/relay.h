@@ -15,6 +15,7 @@
  *   probe     asking a session's peers whether they live, when someone wants to know
  *   place     what a session counts for, and waiting for it; reclaim: rounds of asking all who hold (question: one of them)
  *   hand_over giving all to another holder, and so ending     retire    ending when nothing is left
+ *   bridge    to another living relay: give, arrive: sessions that go from the one to the other
  *   ring      the events that the steward makes the log of
  *   books, socket, pipes, wheel, vacancies, table     helpers that know nothing of sessions */
 #ifndef RELAY_RELAY_H
@@ -37,6 +38,7 @@ struct session;
 struct reclaim;
 struct hand_over;
 struct inheritance;
+struct bridge;
 
 /* What a set bit of the epoll data says; the rest of its 64 bits is an index. */
 enum watch_kind { WATCH_LOOP, WATCH_LISTENER, WATCH_SESSION };
@@ -75,6 +77,9 @@ struct relay {
 	struct hand_over *hand_over; /* was asked for, NULL: none is */
 	bool retiring;           /* its pair is one too many (retire.h) */
 	struct link link;
+	struct bridge *bridges[LEDGER_RELAYS]; /* by the other's index; NULL: there is none */
+	struct giving *giving;   /* sessions to another relay */
+	uint32_t arriving;       /* slots that are ARRIVING */
 	bool doors_paused;       /* accepting rests: out of slots or descriptors */
 	uint64_t doors_resume_ms;
 	uint64_t doors_said_ms;  /* when it was last said why, 0: never */

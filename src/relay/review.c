@@ -109,6 +109,9 @@ void review_go_on(struct relay *relay)
 		case SLOT_REFUSING:
 		case SLOT_CLOSING: /* its end is known */
 		case SLOT_RELEASING:
+		case SLOT_LEAVING: /* by whoever has it next */
+		case SLOT_GONE:
+		case SLOT_ARRIVING:
 		case SLOT_STATES:
 			break;
 		}

@@ -8,6 +8,7 @@
 #include "relay/deadline.h"
 #include "relay/ending.h"
 #include "relay/flow.h"
+#include "relay/give.h"
 #include "relay/kill_point.h"
 #include "relay/link.h"
 #include "relay/own.h"
@@ -46,17 +47,19 @@ void session_free(struct relay *relay, struct session *session)
 	vacancies_give(&relay->vacancies, session->index);
 }
 
-static void new_local_part(struct session *session)
+void session_renew(struct session *session)
 {
 	struct session *next = session->run_next;
 	uint32_t index = session->index;
 	bool queued = session->queued;
+	struct session_own own = session->own;
 
 	/* The queue may still hold it for a session that had this slot before: harmless, but the link is needed. */
 	memset(session, 0, sizeof *session);
 	session->index = index;
 	session->run_next = next;
 	session->queued = queued;
+	session->own = own;
 }
 
 static void fill(struct relay *relay, struct slot *slot, const struct plan_service *service,
@@ -126,7 +129,7 @@ void session_begin(struct relay *relay, const struct plan_service *service, cons
 		return;
 	}
 	slot = session_slot(relay, session);
-	new_local_part(session);
+	session_renew(session);
 	silence_start(&session->silence[SIDE_CLIENT], relay->now_ms);
 	fill(relay, slot, service, listener, fd, client);
 	own_take(session, slot);
@@ -289,6 +292,9 @@ void session_run(struct relay *relay, struct session *session)
 		closing_run(relay, session);
 		break;
 	case SLOT_FREE: /* an event for who had this slot before */
+	case SLOT_LEAVING:
+	case SLOT_GONE:
+	case SLOT_ARRIVING:
 	case SLOT_RELEASING:
 	case SLOT_STATES:
 		break;
@@ -345,6 +351,8 @@ void session_end_by_us(struct relay *relay, struct session *session, const struc
 
 	if (!own_check(relay, session))
 		return;
+	if (slot_state(slot) == SLOT_LEAVING)
+		give_take_back(relay, session);
 	switch (slot_state(slot)) {
 	case SLOT_REFUSING:
 	case SLOT_WAITING:
@@ -357,6 +365,16 @@ void session_end_by_us(struct relay *relay, struct session *session, const struc
 		if (now)
 			ending_now(relay, session);
 		break;
+	case SLOT_GONE:
+		give_end(relay, session, reason, now);
+		break;
+	case SLOT_ARRIVING: /* once it is here */
+		slot_write_begin(slot);
+		slot->record.reason = *reason;
+		slot_write_end(slot);
+		slot->ending[SIDE_CLIENT] = now ? ENDING_NOW : ENDING_NONE;
+		break;
+	case SLOT_LEAVING:
 	case SLOT_FREE:
 	case SLOT_RELEASING:
 	case SLOT_STATES:

@@ -39,6 +39,8 @@ struct session {
 	bool waits;                    /* the slot's session is a predecessor's and is not adopted yet: nothing is done with it */
 	bool starved;                  /* the kernel had no memory for what it has to give: tried again when due */
 	bool blocked[SIDES];           /* that side's flow waits until its target is writable */
+	bool begun_there;              /* GONE: its taker has said so */
+	bool filed;                    /* GONE: the steward has noted whose it is */
 	bool input_cut[SIDES];         /* bytes of that side were read and dropped */
 	struct silence silence[SIDES];
 };
@@ -51,6 +53,9 @@ static inline struct slot *session_slot(struct relay *relay, const struct sessio
 /* A new session for an accepted socket, which it owns from here on. The caller has seen that there is a free slot. */
 void session_begin(struct relay *relay, const struct plan_service *service, const struct ledger_listener *listener, int fd,
 	const struct sockaddr_storage *client);
+
+/* All that is not in its slot begins anew: it is adopted again. */
+void session_renew(struct session *session);
 
 /* Does what can be done now. */
 void session_run(struct relay *relay, struct session *session);

@@ -115,6 +115,10 @@ void table_list(struct table *table, const struct relay *relay)
 	for (int i = 0; i < LEDGER_PIPES; i++)
 		for (int end = 0; end < 2; end++)
 			list(table, h->pipes[i].fd[end]);
+	for (int i = 0; i < LEDGER_RELAYS; i++) {
+		list(table, h->bridges[i].channel);
+		list(table, h->bridges[i].ledger);
+	}
 	for (uint32_t i = 0; i < high; i++)
 		for (int s = 0; s < SIDES && slot_state(&relay->ledger.slots[i]) != SLOT_FREE; s++)
 			list(table, relay->ledger.slots[i].fd[s]);

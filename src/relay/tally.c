@@ -19,7 +19,7 @@ void tally_adopt(struct relay *relay)
 	for (uint32_t i = 0; i < high; i++) {
 		struct slot *slot = &relay->ledger.slots[i];
 
-		if (slot_state(slot) == SLOT_FREE)
+		if (slot_state(slot) == SLOT_FREE || slot_state(slot) == SLOT_ARRIVING)
 			continue;
 		if (slot_state(slot) == SLOT_WAITING) /* who had found room for it died before the state said so */
 			set_counted(&relay->sessions[i], slot, 0);
@@ -99,6 +99,20 @@ void tally_leave_backend(struct relay *relay, struct session *session)
 		return;
 	census_leave_backend(relay->census, relay->index, session->own.counted_backend);
 	set_counted(session, session_slot(relay, session), session->own.counted & ~(unsigned)COUNTED_BACKEND);
+}
+
+void tally_arrive(struct relay *relay, struct session *session)
+{
+	struct slot *slot = session_slot(relay, session);
+	const struct session_own *own = &session->own;
+
+	if (own->counted & COUNTED_SERVICE)
+		census_enter_service(relay->census, relay->index, own->counted_service, 0);
+	if (own->counted & COUNTED_BACKEND)
+		census_enter_backend(relay->census, relay->index, own->counted_backend);
+	if ((own->counted & COUNTED_CLIENT) &&
+		census_clients_enter(&relay->clients, own->counted_service, &own->client, UINT32_MAX) < 0)
+		set_counted(session, slot, own->counted & ~(unsigned)COUNTED_CLIENT);
 }
 
 void tally_leave(struct relay *relay, struct session *session)

@@ -11,6 +11,9 @@ void tally_adopt(struct relay *relay);
 int tally_enter(struct relay *relay, struct session *session, const struct plan_service *service);
 void tally_enter_backend(struct relay *relay, struct session *session, uint32_t id);
 
+/* One that comes from another relay, which counts it no more once we do. */
+void tally_arrive(struct relay *relay, struct session *session);
+
 /* Each may be called again. */
 void tally_leave_backend(struct relay *relay, struct session *session);
 void tally_leave(struct relay *relay, struct session *session);

@@ -146,6 +146,21 @@ static void verify_pipes(struct relay *relay, struct claims *claims)
 	}
 }
 
+/* Whether they are of use is seen when they are opened. */
+static void verify_bridges(struct relay *relay, struct claims *claims)
+{
+	for (int i = 0; i < LEDGER_RELAYS; i++) {
+		struct ledger_bridge *b = &relay->header->bridges[i];
+
+		if ((b->channel == -1 || claim(claims, b->channel, HEADER) == NOBODY) &&
+			(b->ledger == -1 || claim(claims, b->ledger, HEADER) == NOBODY))
+			continue;
+		say(LOG_CRIT, "the bridge to relay %d in the ledger cannot be right; it is dropped", i);
+		b->number = 0;
+		b->channel = b->ledger = -1;
+	}
+}
+
 /* A socket that is not connected yet, or not any more, names no peer. Backends have one address in many sessions, our ends do
  * not. */
 static bool is_between(int fd, const struct endpoint *peer, const struct endpoint *own)
@@ -169,7 +184,8 @@ static const char *wrong_descriptor(const struct relay *relay, const struct slot
 
 	if (slot->fd[s] >= 0 && (s == SIDE_CLIENT ? &record->client : &record->backend)->family == AF_UNSPEC)
 		return "one of its sockets is connected with no one";
-	if (pipe && (pipe->fd[0] < 0 || pipe->fd[1] < 0))
+	/* Between two relays it may be unlisted already, or not yet. */
+	if (pipe && (pipe->fd[0] < 0 || pipe->fd[1] < 0) && slot_state(slot) != SLOT_GONE && slot_state(slot) != SLOT_ARRIVING)
 		return "one of its pipes is none";
 	return NULL;
 }
@@ -182,6 +198,15 @@ static const char *wrong_connection(const struct slot *slot)
 		(slot->fd[SIDE_BACKEND] >= 0 && !is_between(slot->fd[SIDE_BACKEND], &record->backend, &record->source)))
 		return "one of its sockets is connected with someone else";
 	return NULL;
+}
+
+const char *verify_descriptors(const struct relay *relay, const struct slot *slot)
+{
+	const char *wrong = wrong_connection(slot);
+
+	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND && !wrong; s++)
+		wrong = wrong_descriptor(relay, slot, s);
+	return wrong;
 }
 
 /* By more than one slot. */
@@ -289,6 +314,7 @@ int verify_ledger(struct relay *relay, const struct table *table)
 		return r;
 	verify_listeners(relay, &claims);
 	verify_pipes(relay, &claims);
+	verify_bridges(relay, &claims);
 	for (uint32_t i = 0; i < high; i++) {
 		struct slot *slot = &relay->ledger.slots[i];
 		const char *wrong;
@@ -301,7 +327,7 @@ int verify_ledger(struct relay *relay, const struct table *table)
 			continue;
 		}
 		own_take(&relay->sessions[i], slot);
-		if (slot->record.id >> (64 - ID_BITS) > highest_id)
+		if (slot_is_own(slot, relay->index) && slot->record.id >> (64 - ID_BITS) > highest_id)
 			highest_id = slot->record.id >> (64 - ID_BITS);
 	}
 	verify_ids(relay->header, highest_id);

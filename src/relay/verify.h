@@ -20,4 +20,7 @@ int verify_ledger(struct relay *relay, const struct table *table);
  * not, which was said; it is to be dropped. */
 bool verify_session(const struct relay *relay, uint32_t index);
 
+/* Whether the kernel says of its sockets and pipes what the slot says; what is wrong, or NULL. */
+const char *verify_descriptors(const struct relay *relay, const struct slot *slot);
+
 #endif

@@ -65,6 +65,7 @@ src_steward_liblease_a_SOURCES = \
 	src/steward/lease/history.c src/steward/lease/history.h \
 	src/steward/lease/leases.c src/steward/lease/leases.h \
 	src/steward/lease/list.c \
+	src/steward/lease/moved.c \
 	src/steward/lease/life.c src/steward/lease/life.h src/steward/lease/life_table.h \
 	src/steward/lease/record.c src/steward/lease/record.h \
 	src/steward/lease/recovery.c \
@@ -102,6 +103,7 @@ src_steward_libsteward_a_SOURCES = \
 	src/steward/roster/client_socket.c src/steward/roster/client_socket.h \
 	src/steward/roster/end_counts.c src/steward/roster/end_counts.h \
 	src/steward/roster/pair.c src/steward/roster/pair.h \
+	src/steward/roster/moves.c \
 	src/steward/roster/pair_death.c src/steward/roster/pair_requests.c \
 	src/steward/roster/roster.c src/steward/roster/roster.h \
 	src/steward/drain.c \

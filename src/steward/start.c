@@ -255,6 +255,7 @@ static void recover(struct steward *s)
 	leases_configure(s->leases, config);
 	seed_ids(s);
 	s->phase = PHASE_RECOVERING;
+	roster_settle_moves(&s->roster);
 	leases_recover(s->leases, lives, each_live, on_recovered);
 }
 

@@ -97,6 +97,14 @@ static void on_connected(void *context, const struct session_key *key, const str
 		leases_connected(s->leases, key, record);
 }
 
+static void on_moved(void *context, const struct session_key *from, const struct session_key *to)
+{
+	struct steward *s = context;
+
+	if (s->phase >= PHASE_RECOVERING)
+		leases_moved(s->leases, from, to);
+}
+
 static void on_full(void *context, const struct session_key *key, const struct slot *slot)
 {
 	steward_on_full(context, key, slot);
@@ -145,6 +153,7 @@ static const struct roster_host roster_host = {
 	.on_ended = on_ended,
 	.on_missed = on_missed,
 	.on_connected = on_connected,
+	.on_moved = on_moved,
 	.on_full = on_full,
 	.on_reclaimed = on_reclaimed,
 	.on_relay_began = on_relay_began,
@@ -278,6 +287,9 @@ static void on_upstream_message(void *context, struct message *m)
 	case MESSAGE_LEND:
 	case MESSAGE_LENT:
 	case MESSAGE_RETIRE:
+	case MESSAGE_MOVED:
+	case MESSAGE_BRIDGE:
+	case MESSAGE_GIVE:
 	case MESSAGE_KINDS:
 		return; /* upstream lets none of these through */
 	}

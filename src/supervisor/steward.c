@@ -118,6 +118,9 @@ static void on_message(struct steward *steward, struct message *message)
 	case MESSAGE_LENT:
 	case MESSAGE_RETIRE:
 	case MESSAGE_PAIRS:
+	case MESSAGE_MOVED:
+	case MESSAGE_BRIDGE:
+	case MESSAGE_GIVE:
 	case MESSAGE_KINDS:
 		break; /* message_receive lets none of these through */
 	}

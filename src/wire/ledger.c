@@ -22,6 +22,9 @@ static const char *const state_words[SLOT_STATES] = {
 	[SLOT_CLOSING] = "closing",
 	[SLOT_RELEASING] = "releasing",
 	[SLOT_WAITING] = "waiting",
+	[SLOT_LEAVING] = "leaving",
+	[SLOT_GONE] = "gone",
+	[SLOT_ARRIVING] = "arriving",
 };
 
 const char *slot_state_word(unsigned state)
@@ -61,6 +64,8 @@ static void fill(struct ledger_header *h, uint64_t tree, uint32_t relay, uint32_
 		h->listeners[i].fd = -1;
 	for (int i = 0; i < LEDGER_PIPES; i++)
 		h->pipes[i].fd[0] = h->pipes[i].fd[1] = -1;
+	for (int i = 0; i < LEDGER_RELAYS; i++)
+		h->bridges[i].channel = h->bridges[i].ledger = -1;
 	h->version = LEDGER_VERSION;
 	h->magic = LEDGER_MAGIC;
 }

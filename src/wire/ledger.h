@@ -29,6 +29,7 @@
 enum {
 	LEDGER_MAGIC = 0x74776c67,
 	LEDGER_VERSION = 4,
+	LEDGER_RELAYS = 64, /* as many as there can be in a tree */
 	LEDGER_LISTENERS = 256,
 	LEDGER_LISTENERS_WANTED = LEDGER_LISTENERS / 2, /* of one config: at a reload those of the last one are there, too */
 	LEDGER_PIPES = 1024,
@@ -44,6 +45,12 @@ enum {
  *                       (hooked)        each of these can fail into ▲ │
  *    └── over a limit: REFUSING ────────────────────────────────────┘ └──► RELEASING ── steward: durable ──► FREE
  *         WAITING: that, or on to ACQUIRING or CONNECTING                  (hooked)
+ *
+ * Between two relays (relay/give.c), where one slot is in each ledger; in brackets: whose the session is.
+ *
+ *   giver   RELAYING ◄──► LEAVING (the giver's) ──► GONE (the taker's) ──► FREE
+ *   taker   FREE ──► ARRIVING (the giver's until that says GONE) ──► RELAYING
+ *
  * A descriptor is unlisted before it is closed, in every state; so a listed number is always ours. */
 enum slot_state {
 	SLOT_FREE,
@@ -54,6 +61,9 @@ enum slot_state {
 	SLOT_CLOSING,    /* its end is known (record.reason); what was received is still being delivered */
 	SLOT_RELEASING,  /* no descriptors; waits until the steward has made the end durable */
 	SLOT_WAITING,    /* for a place, while those who hold one are asked whether they live; counts for nothing */
+	SLOT_LEAVING,    /* offered to another relay; no byte is moved meanwhile */
+	SLOT_GONE,       /* it is that one's now; until that has begun it, and the steward knows where its lease belongs */
+	SLOT_ARRIVING,   /* another relay's, unless its slot there is GONE */
 	SLOT_STATES
 };
 
@@ -111,6 +121,13 @@ struct session_record {
 	char service[SERVICE_NAME_SIZE]; /* NUL terminated */
 };
 
+/* One end of a session's way from one relay to another. */
+struct slot_way {
+	uint64_t offer;       /* the giver's number for it, never given twice in one ledger; 0: it has not gone that way */
+	uint32_t relay, incarnation, slot; /* there; of a taker's slot the number is known once the session is GONE */
+	uint32_t whole;       /* ARRIVING: 1 once all of its descriptors are listed */
+};
+
 struct slot {
 	_Atomic uint32_t sequence; /* odd while the record is being written */
 	_Atomic uint32_t state;    /* enum slot_state */
@@ -146,12 +163,28 @@ struct slot {
 	uint8_t padding;
 	uint32_t policy_generation; /* of the plan whose policy it lives under */
 	uint64_t drain_ms;         /* when it is ended since its service or backend is out of use, CLOCK_MONOTONIC; 0: it is not */
-	uint64_t spare[8];         /* 0; the test version keeps the session's id here, from its first adoption on */
+	uint64_t spare[2];         /* 0; the test version keeps the session's id here, from its first adoption on */
+	struct slot_way from;      /* whence it came. Its id names the relay that accepted it, wherever it is */
+	struct slot_way to;        /* LEAVING, GONE */
 };
 
 /* CLOSING: when that side's linger_timeout ends, unless progress lengthens it. Each side has its own, from the same moment on; the
  * slot's deadline is the later end. */
 uint64_t slot_linger_end_ms(const struct slot *slot, enum side s);
+
+/* Its backend is connected, and its end not known; also while it is between two relays. */
+static inline bool slot_is_connected(const struct slot *slot)
+{
+	unsigned state = slot->state;
+
+	return state == SLOT_RELAYING || state == SLOT_LEAVING || state == SLOT_GONE || state == SLOT_ARRIVING;
+}
+
+/* It was accepted by that relay. */
+static inline bool slot_is_own(const struct slot *slot, uint32_t relay)
+{
+	return (slot->record.id & (LEDGER_RELAYS - 1)) == relay;
+}
 
 enum { COUNTED_SERVICE = 1, COUNTED_BACKEND = 2, COUNTED_CLIENT = 4 };
 enum {
@@ -177,6 +210,15 @@ struct ledger_listener {
 struct ledger_pipe {
 	int32_t fd[2];     /* read end, write end; -1: this entry is empty */
 	uint32_t capacity; /* bytes, fcntl(2) F_GETPIPE_SZ */
+	uint32_t padding;
+};
+
+/* To another relay: sessions come and go by it (relay/bridge.h). */
+struct ledger_bridge {
+	uint64_t number;      /* of the supervisor's BRIDGE: both ends have the same; 0: there is none */
+	uint32_t incarnation; /* of the other pair */
+	int32_t channel;
+	int32_t ledger;       /* the other's, read-only */
 	uint32_t padding;
 };
 
@@ -212,9 +254,13 @@ struct ledger_header {
 	uint32_t kill_one_in;      /* kill points, only in builds that have them; 0: off */
 	uint32_t no_rto_max;       /* 1: do as on a kernel without TCP_RTO_MAX_MS */
 	char program[32];          /* version of the owner's program, for people; empty: it does not say */
-	uint64_t spare[4];         /* 0 */
+	uint64_t offers;           /* how many sessions were ever offered to other relays: struct slot_way */
+	_Atomic uint32_t gives_to; /* relay that is given our sessions, + 1; 0: none is */
+	uint32_t padding;
+	uint64_t spare[2];         /* 0 */
 	struct ledger_listener listeners[LEDGER_LISTENERS];
 	struct ledger_pipe pipes[LEDGER_PIPES];
+	struct ledger_bridge bridges[LEDGER_RELAYS]; /* by the other's index */
 };
 
 /* The pid of the relay that may move bytes and write here, 0: none. The upper half of the word counts the changes, so that whoever

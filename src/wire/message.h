@@ -65,7 +65,7 @@ enum { MESSAGE_VERSION = 4, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_N
 	M(LISTEN, listen, 1, "list and open this bound socket (once the plan of that generation is in force)") \
 	M(UNLISTEN, place, 0, "take in what is queued there, then close it") \
 	M(VERDICT, verdict, 0, "answer to ACQUIRE") \
-	M(END_DURABLE, session, 0, "answer to ENDED: the slot may be freed") \
+	M(END_DURABLE, session, 0, "answer to ENDED or MOVED: the slot may be freed") \
 	M(EVENTS_TAKEN, taken, 0, "events up to this one are dealt with") \
 	M(KILL, kill, 0, "end this session") \
 	M(PROBE, session, 0, "ask both its peers for a sign of life now; the kernel knows the answer") \
@@ -80,7 +80,12 @@ enum { MESSAGE_VERSION = 4, MESSAGE_FDS_MAX = 2, MESSAGE_TEXT_SIZE = 256, USER_N
 	M(LEND, place, 0, "send a copy of that listener, which another relay is to have") \
 	M(LENT, place, 1, "here it is; both have it until UNLISTEN") \
 	/* supervisor → relay, by its holder's channel */ \
-	M(RETIRE, retire, 0, "your pair is one too many: end when nothing is left to you; or it is not any more")
+	M(RETIRE, retire, 0, "your pair is one too many: end when nothing is left to you; or it is not any more") \
+	/* relay → steward */ \
+	M(MOVED, session, 0, "the hooked session is another relay's now, its slot says whose: make that durable; the answer is END_DURABLE") \
+	/* supervisor → relay, by its holder's channel */ \
+	M(BRIDGE, bridge, 2, "sessions may go between you and that relay: a channel to it, and its ledger, read-only") \
+	M(GIVE, give, 0, "give your sessions to that relay, one by one; or keep them")
 
 enum message_kind {
 	MESSAGE_NONE,
@@ -141,6 +146,11 @@ struct message_hand_over {
 	uint32_t pause_ms;   /* so long the sessions may rest before it is taken back */
 	uint32_t allowed_ms; /* from then on, for the new relay to become ready */
 };
+struct message_bridge {
+	uint64_t number; /* both relays are told the same one */
+	uint32_t relay, incarnation;
+};
+struct message_give { uint32_t to; }; /* index + 1, 0: to none */
 struct message_hello {
 	uint32_t generation; /* plan in force, 0: none */
 	uint32_t starts;
@@ -210,6 +220,8 @@ union message_body {
 	struct message_process process;
 	struct message_upgrade upgrade;
 	struct message_hand_over hand_over;
+	struct message_bridge bridge;
+	struct message_give give;
 	struct message_hello hello;
 	struct message_listen listen;
 	struct message_place place;

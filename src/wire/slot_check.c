@@ -30,9 +30,18 @@ static bool is_policy(const struct policy *p)
 	       p->on_backend_gone <= BACKEND_GONE_RESET && p->abort_on_close <= 1 && p->hooked <= 1;
 }
 
-static bool is_of_relay(const struct session_record *record, uint32_t relay)
+static_assert(
+	(int)LEDGER_RELAYS == (int)CENSUS_RELAYS && (int)LEDGER_RELAYS == 1 << (int)RELAY_BITS, "a session's id names its relay");
+
+/* Accepted there, or come from elsewhere. */
+static bool is_of_relay(const struct slot *slot, uint32_t relay)
 {
-	return (record->id & ((1u << RELAY_BITS) - 1)) == relay && record->id >> RELAY_BITS;
+	return (slot_is_own(slot, relay) || slot->from.offer) && slot->record.id >> RELAY_BITS;
+}
+
+static bool is_way(const struct slot_way *way)
+{
+	return way->relay < LEDGER_RELAYS && way->whole <= 1;
 }
 
 static bool is_record(const struct session_record *record)
@@ -53,7 +62,7 @@ const char *slot_wrong(const struct slot *slot, uint32_t relay, uint64_t now_ms)
 {
 	if (atomic_load_explicit(&slot->state, memory_order_relaxed) >= SLOT_STATES)
 		return "its state is none";
-	if (!is_of_relay(&slot->record, relay))
+	if (!is_of_relay(slot, relay))
 		return "its session is none of this relay";
 	if (!is_record(&slot->record))
 		return "its record names no service, or addresses of no kind";
@@ -66,6 +75,8 @@ const char *slot_wrong(const struct slot *slot, uint32_t relay, uint64_t now_ms)
 	if ((slot->counted & ~(COUNTED_SERVICE | COUNTED_BACKEND | COUNTED_CLIENT)) || slot->counted_service >= CENSUS_SERVICES ||
 		slot->counted_backend >= CENSUS_BACKENDS || !is_endpoint(&slot->route))
 		return "it counts for nothing that there is";
+	if (!is_way(&slot->from) || !is_way(&slot->to))
+		return "it came from or goes to no relay";
 	if (slot->drain_who >= WHO_COUNT)
 		return "no one drains it";
 	if (slot->deadline_ms > now_ms + UINT32_MAX || slot->drain_ms > now_ms + UINT32_MAX) /* as long as any setting can say */

@@ -79,6 +79,11 @@ static void on_connected(void *context, const struct session_key *key, const str
 	check_record(record);
 }
 
+static void on_moved(void *context, const struct session_key *from, const struct session_key *to)
+{
+	(void)context, (void)from, (void)to;
+}
+
 static void on_full(void *context, const struct session_key *key, const struct slot *slot)
 {
 	struct steward_world *w = context;
@@ -125,7 +130,7 @@ static void on_closed(void *context)
 	((struct steward_world *)context)->closed = true;
 }
 
-static const struct roster_host roster_host = {on_acquire, on_ended, on_missed, on_connected, on_full, on_reclaimed, on_relay_began,
+static const struct roster_host roster_host = {on_acquire, on_ended, on_missed, on_connected, on_moved, on_full, on_reclaimed, on_relay_began,
 	on_resolve, on_violation, on_progress, on_closed};
 
 static json_t *status(void *context)

@@ -245,8 +245,8 @@ class Daemon:
         roots = [self.popen.pid] if self.popen and self.popen.poll() is None else []
         if roots:
             self.known.add(process.Process(self.popen.pid))
-        self.known.update(process.children_of(*roots, *(p.pid for p in self.known if p.alive)))
-        return [p for p in self.known if p.alive]
+        self.known.update(process.children_of(*roots, *(p.pid for p in list(self.known) if p.alive)))
+        return [p for p in list(self.known) if p.alive]
 
     def role(self, title):
         """The one process with that title: "supervisor", "steward", "holder 0", "relay 0"."""

@@ -8,7 +8,7 @@ import struct
 import subprocess
 
 PIDFD_GETFD = 438
-HOLDER_STEWARD = 7  # wire/inherit.h
+INHERIT_SUPERVISOR, HOLDER_LEDGER, HOLDER_STEWARD = 3, 6, 7  # wire/inherit.h
 
 
 def _header():
@@ -73,13 +73,22 @@ def as_relay(relay):
 
 
 def as_steward(relay, steward):
-    """What the relay hears: the other end of its channel, which ss(8) knows."""
-    inode = re.search(r"\d+", os.readlink(f"/proc/{relay.pid}/fd/{HOLDER_STEWARD}"))[0]
+    """What the relay hears from it."""
+    return other_end(relay, HOLDER_STEWARD, steward)
+
+
+def as_supervisor(relay, supervisor):
+    return other_end(relay, INHERIT_SUPERVISOR, supervisor)
+
+
+def other_end(relay, number, owner):
+    """The other end of its channel, which ss(8) knows."""
+    inode = re.search(r"\d+", os.readlink(f"/proc/{relay.pid}/fd/{number}"))[0]
     for line in subprocess.run(["ss", "-xanH"], capture_output=True, text=True, check=True).stdout.splitlines():
         words = line.split()
         if words[0] == "u_seq" and words[5] == inode:
             other = f"socket:[{words[7]}]"
-            for fd in os.listdir(f"/proc/{steward.pid}/fd"):
-                if os.readlink(f"/proc/{steward.pid}/fd/{fd}") == other:
-                    return Channel(steward.pid, int(fd))
-    raise AssertionError(f"{relay}: the other end of its channel is not the steward's")
+            for fd in os.listdir(f"/proc/{owner.pid}/fd"):
+                if os.readlink(f"/proc/{owner.pid}/fd/{fd}") == other:
+                    return Channel(owner.pid, int(fd))
+    raise AssertionError(f"{relay}: the other end of its channel is not that of {owner}")

@@ -19,6 +19,7 @@ EXTRA_DIST += \
 	tests/system/lab.py \
 	tests/system/load.py \
 	tests/system/log.py \
+	tests/system/movers.py \
 	tests/system/network.py \
 	tests/system/nft.py \
 	tests/system/peers.py \
@@ -64,6 +65,7 @@ EXTRA_DIST += \
 	tests/system/test_manual.py \
 	tests/system/test_mixed_10000.py \
 	tests/system/test_model.py \
+	tests/system/test_move.py \
 	tests/system/test_power_cut.py \
 	tests/system/test_probe.py \
 	tests/system/test_real.py \

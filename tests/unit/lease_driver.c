@@ -183,6 +183,9 @@ static void move(struct slot *slot)
 	case SLOT_WAITING:
 	case SLOT_CONNECTING:
 	case SLOT_CLOSING:
+	case SLOT_LEAVING:
+	case SLOT_GONE:
+	case SLOT_ARRIVING:
 	case SLOT_STATES:
 		abort();
 	}

@@ -328,6 +328,11 @@ void waits_say(const struct waits_situation *w, char text[WAITS_TEXT])
 	case SLOT_RELEASING:
 		snprintf(text, WAITS_TEXT, "waiting for the steward's record");
 		return;
+	case SLOT_LEAVING:
+	case SLOT_GONE:
+	case SLOT_ARRIVING:
+		snprintf(text, WAITS_TEXT, "going to another relay");
+		return;
 	case SLOT_FREE:
 	case SLOT_STATES:
 		break;

@@ -79,6 +79,7 @@ void lease_init(struct lease *lease, struct leases *leases)
 static void on_closed(uv_handle_t *handle)
 {
 	struct lease *lease = handle->data;
+	lease_forget_moves(lease);
 	lease_record_fini(&lease->record);
 	hook_order_fini(&lease->acquire);
 	free(lease);
@@ -182,6 +183,7 @@ static void lease_gone(struct lease *lease)
 	assert_due(lease, LEASE_EFFECT_FORGOTTEN);
 	assert(!lease->hook && !lease->call);
 	pay_end(lease);
+	lease_pay_moves(lease);
 	lease_unlink_predecessor(lease);
 	const struct lease_callbacks *callbacks = lease->leases->callbacks;
 	if (lease->record.acquired_us && callbacks->on_given_back)
@@ -300,6 +302,7 @@ void lease_on_durable(struct lease *lease)
 	if (!store_idle(&lease->item))
 		return; /* something newer is on its way */
 	pay_end(lease);
+	lease_pay_moves(lease);
 	switch (lease->phase) {
 	case PHASE_OPENING:
 		if (!lease->hook && !lease->call) {

@@ -62,11 +62,12 @@ struct lease {
 	uint32_t acquire_queue;
 	bool allow_on_error;
 	uint32_t cooldown_ms;
-	bool tries;    /* its acquire is the one that tries a cold hook */
-	bool wanted;   /* a verdict is owed */
-	bool last_try; /* who holds has been asked whether he lives: busy is refused */
-	bool over;     /* no longer to be held: its session is over, or does not want it */
-	bool end_owed; /* on_end_durable is to be called once the row says what it says now */
+	bool tries;               /* its acquire is the one that tries a cold hook */
+	bool wanted;              /* a verdict is owed */
+	bool last_try;            /* who holds has been asked whether he lives: busy is refused */
+	bool over;                /* no longer to be held: its session is over, or does not want it */
+	struct lease_move *moves; /* of its session from relay to relay, whose givers wait until they are on disk */
+	bool end_owed;            /* on_end_durable is to be called once the row says what it says now */
 	struct held_hook held;
 	uint32_t failures; /* releases failed since we started */
 	struct store_item item;
@@ -88,7 +89,10 @@ void lease_save(struct lease *lease);
 void lease_answer_held(struct lease *lease); /* asked again while it is held */
 void lease_end(struct lease *lease, const struct session_record *record, bool recovered);
 bool lease_is_given_back(const struct lease *lease); /* it was held, and is on its way out */
-void lease_hold(struct lease *lease, bool changed);  /* LOADED, and its session lives; changed: its row says less than is known */
+void lease_moved(struct lease *lease, const struct session_key *to);
+void lease_pay_moves(struct lease *lease); /* its row is on disk, or gone */
+void lease_forget_moves(struct lease *lease);
+void lease_hold(struct lease *lease, bool changed); /* LOADED, and its session lives; changed: its row says less than is known */
 void lease_release(struct lease *lease);
 void lease_retry_now(struct lease *lease);       /* BACKOFF */
 void lease_refuse_shutdown(struct lease *lease); /* BEHIND, QUEUED */

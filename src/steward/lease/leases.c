@@ -127,6 +127,11 @@ static bool same_session(const struct lease *lease, const struct leases *leases,
 	       mine->relay == key->relay && mine->incarnation == key->incarnation;
 }
 
+struct lease *leases_first_in_bucket(struct leases *leases, uint64_t id)
+{
+	return *bucket_of(leases, id);
+}
+
 /* The newest: they are put in at the front. */
 struct lease *leases_find(struct leases *leases, const struct session_key *key)
 {

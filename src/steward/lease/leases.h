@@ -29,7 +29,8 @@ struct lease_callbacks {
 	/* Answer to leases_acquire, once. GO with the fence (0 where the service goes on without) and the route that the hook
 	 * named, or REFUSE with the reason. */
 	void (*on_verdict)(void *context, const struct session_key *key, const struct message_verdict *verdict);
-	/* Answer to leases_end: that this session is over is durable (or it had no lease), its slot may be freed. */
+	/* Answer to leases_end and leases_moved: that this session is over, or elsewhere, is durable (or it had no lease), its
+	 * slot may be freed. */
 	void (*on_end_durable)(void *context, const struct session_key *key);
 	/* A hook of this session has failed, and the session shall end. */
 	void (*on_end_session)(void *context, const struct session_key *key, const struct reason *reason);
@@ -90,6 +91,9 @@ void leases_refuse_busy(struct leases *leases, const struct session_key *key, co
 
 /* How many that sessions of this service held are being given back; those that wait for their next try do not count. */
 uint32_t leases_giving_back(const struct leases *leases, const char *service);
+
+/* The session is another relay's now. on_end_durable follows for `from`, once that is on disk. */
+void leases_moved(struct leases *leases, const struct session_key *from, const struct session_key *to);
 
 /* The session is over; record says how. No verdict is given any more; an acquire that runs is left to finish, and what it takes
  * is released. recovered: no relay said so, its processes are gone. */

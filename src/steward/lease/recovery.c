@@ -45,7 +45,7 @@ static void judge(struct leases *leases, struct lease *lease)
 	case LEASE_UNKNOWN:
 		if (lives && !record->ended) {
 			lease_hold(lease, false);
-			if (slot.record.connected_ms && slot.state <= SLOT_RELAYING) /* perhaps nobody heard of it */
+			if (slot.record.connected_ms && slot_is_connected(&slot)) /* perhaps nobody heard of it */
 				lease_connected(lease, &slot.record);
 		} else {
 			release_recovered(lease, WHO_SYSTEM, HOW_LOST);
@@ -70,9 +70,12 @@ static void put_back(void *visitor, const struct session_key *key, const struct 
 	char service[SERVICE_NAME_SIZE];
 	memcpy(service, slot->record.service, sizeof service);
 	service[sizeof service - 1] = '\0';
-	for (const struct lease *other = leases->all; other; other = other->next)
+	for (const struct lease *other = leases->all; other; other = other->next) {
+		if (other->item.fence == fence && other->record.key.id == key->id)
+			return; /* its relay will say that it has it from another */
 		if (other->item.fence == fence)
 			fence = 0;
+	}
 	if (!fence || fence > clock_real_us() + MAX_FENCE_AHEAD_S * 1000000ull) {
 		log_session_line(LOG_ERR, service, key->id,
 			"its lease %" PRIx64 " is unknown and cannot be its own: not put back", slot->record.fence);

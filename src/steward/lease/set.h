@@ -37,7 +37,8 @@ struct leases {
 /* A new lease of that session, in the lists; NULL: out of memory. The newest of it that there is; NULL: none. */
 struct lease *leases_add(struct leases *leases, const struct session_key *key);
 struct lease *leases_find(struct leases *leases, const struct session_key *key);
-void leases_forget(struct leases *leases, struct lease *lease); /* from the lists; its owner frees it */
+struct lease *leases_first_in_bucket(struct leases *leases, uint64_t id); /* of that session or another */
+void leases_forget(struct leases *leases, struct lease *lease);           /* from the lists; its owner frees it */
 
 /* What a lease says to the outside. */
 void leases_owe_verdict(struct leases *leases, const struct session_key *key, const struct message_verdict *verdict);

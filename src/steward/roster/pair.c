@@ -19,7 +19,8 @@ static const message_set from_relay = (message_set)1 << MESSAGE_RELAY_HELLO | (m
 				      (message_set)1 << MESSAGE_LISTENING | (message_set)1 << MESSAGE_ACQUIRE |
 				      (message_set)1 << MESSAGE_ENDED | (message_set)1 << MESSAGE_EVENTS |
 				      (message_set)1 << MESSAGE_RESOLVE | (message_set)1 << MESSAGE_FULL |
-				      (message_set)1 << MESSAGE_RECLAIMED | (message_set)1 << MESSAGE_LENT;
+				      (message_set)1 << MESSAGE_RECLAIMED | (message_set)1 << MESSAGE_LENT |
+				      (message_set)1 << MESSAGE_MOVED;
 
 static void on_readiness(uv_poll_t *poll, int status, int events);
 
@@ -306,7 +307,7 @@ static void tell_all_connected(struct pair *p)
 	int r;
 
 	for (uint32_t i = 0; (r = ledger_read_slot(&p->ledger, i, &slot)) != -ENOENT; i++)
-		if (r == 0 && slot.record.fence && slot.record.connected_ms && atomic_load(&slot.state) <= SLOT_RELAYING)
+		if (r == 0 && slot.record.fence && slot.record.connected_ms && slot_is_connected(&slot))
 			tell_connected(p, i, &slot.record);
 }
 

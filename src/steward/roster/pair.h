@@ -66,6 +66,15 @@ bool pair_handle(struct pair *pair, struct message *message);
  * supervisor, its relay is dead and no other has come for long. */
 bool pair_is_dead(struct pair *pair, uint64_t now_ms);
 
+/* moves.c: that relay says of this slot that its session is GONE to another one. */
+void pair_tell_moved(struct pair *pair, uint32_t index, const struct slot *slot);
+
+/* What came from another relay may be over before that one could say that it is GONE. */
+void pair_settle_origin(struct pair *pair, uint32_t index, const struct slot *slot);
+
+/* Its table is gone. Between two relays a session may be listed by both: whether this one is the other's, which is then told. */
+bool pair_lists_for_other(struct pair *pair, uint32_t index, const struct slot *slot);
+
 /* Ends what its ledger still lists as lost. */
 void pair_end_lost(struct pair *pair);
 

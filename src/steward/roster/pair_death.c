@@ -72,7 +72,8 @@ void pair_end_lost(struct pair *p)
 		state = atomic_load(&slot.state);
 		/* No one writes it any more, so what is half written is all that will ever be known of it. What is no session of
 		 * that relay is none. */
-		if (state == SLOT_FREE || (slot.record.id & (CENSUS_RELAYS - 1)) != p->name.relay)
+		if (state == SLOT_FREE || (!slot_is_own(&slot, p->name.relay) && !slot.from.offer) ||
+			pair_lists_for_other(p, i, &slot))
 			continue;
 		slot.record.service[SERVICE_NAME_SIZE - 1] = '\0';
 		e.record = slot.record;

@@ -9,18 +9,19 @@
 #include <inttypes.h>
 #include <syslog.h>
 
-enum { ID_RELAY_BITS = 6 };
-static_assert(CENSUS_RELAYS == 1 << ID_RELAY_BITS, "a session's id names its relay");
-
 /* 1: the slot holds that session, copied to *ret; 0: not now; -1: no such slot can be. */
-static int claimed_slot(const struct pair *p, const struct message_session *claim, struct slot *ret)
+static int claimed_slot(const struct pair *p, const struct message_session *claim, bool may_have_come, struct slot *ret)
 {
 	int r;
 
-	if (claim->slot >= p->ledger.slot_count || (claim->id & (CENSUS_RELAYS - 1)) != p->name.relay)
+	if (claim->slot >= p->ledger.slot_count)
 		return -1;
 	r = ledger_read_slot(&p->ledger, claim->slot, ret);
 	if (r == -ENOENT)
+		return -1;
+	/* Who names a session of another relay must have it from there; whether it was given, that one's ledger says. */
+	if ((claim->id & (LEDGER_RELAYS - 1)) != p->name.relay &&
+		(!may_have_come || (r == 0 && ret->record.id == claim->id && !ret->from.offer)))
 		return -1;
 	/* Being written: its relay died in that, and will ask again when it has put it right. */
 	return r == 0 && ret->record.id == claim->id;
@@ -49,7 +50,7 @@ static bool handle_acquire(struct pair *p, const struct message_session *claim, 
 {
 	struct session_key key = pair_key(p, claim->id, claim->slot);
 	struct slot slot;
-	int r = claimed_slot(p, claim, &slot);
+	int r = claimed_slot(p, claim, false, &slot);
 
 	if (r < 0)
 		return false;
@@ -76,7 +77,7 @@ static bool handle_full(struct pair *p, const struct message_session *claim)
 {
 	struct session_key key = pair_key(p, claim->id, claim->slot);
 	struct slot slot;
-	int r = claimed_slot(p, claim, &slot);
+	int r = claimed_slot(p, claim, false, &slot);
 
 	if (r < 0)
 		return false;
@@ -94,11 +95,26 @@ static bool handle_reclaimed(struct pair *p, const struct message_reclaimed *rec
 	return true;
 }
 
+static bool handle_moved(struct pair *p, const struct message_session *claim)
+{
+	struct slot slot;
+	int r = claimed_slot(p, claim, true, &slot);
+
+	if (r < 0)
+		return false;
+	if (r == 0 || atomic_load(&slot.state) != SLOT_GONE)
+		return true;
+	if (p->asked[claim->slot] == claim->id)
+		p->asked[claim->slot] = 0;
+	pair_tell_moved(p, claim->slot, &slot);
+	return true;
+}
+
 static bool handle_ended(struct pair *p, const struct message_session *claim)
 {
 	struct session_key key = pair_key(p, claim->id, claim->slot);
 	struct slot slot;
-	int r = claimed_slot(p, claim, &slot);
+	int r = claimed_slot(p, claim, true, &slot);
 
 	if (r < 0)
 		return false;
@@ -108,6 +124,7 @@ static bool handle_ended(struct pair *p, const struct message_session *claim)
 		return false;
 	if (p->asked[claim->slot] == claim->id)
 		p->asked[claim->slot] = 0;
+	pair_settle_origin(p, claim->slot, &slot);
 	p->roster->host->on_ended(p->roster->context, &key, &slot.record, false);
 	return true;
 }
@@ -167,6 +184,8 @@ bool pair_handle(struct pair *p, struct message *m)
 		return handle_acquire(p, &m->body.session, m->fds[0]);
 	case MESSAGE_ENDED:
 		return handle_ended(p, &m->body.session);
+	case MESSAGE_MOVED:
+		return handle_moved(p, &m->body.session);
 	case MESSAGE_EVENTS:
 		return true; /* they are taken after every turn of hearing */
 	case MESSAGE_RESOLVE:
@@ -214,6 +233,8 @@ bool pair_handle(struct pair *p, struct message *m)
 	case MESSAGE_LEND:
 	case MESSAGE_RETIRE:
 	case MESSAGE_PAIRS:
+	case MESSAGE_BRIDGE:
+	case MESSAGE_GIVE:
 	case MESSAGE_KINDS:
 		break;
 	}

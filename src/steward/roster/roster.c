@@ -230,22 +230,36 @@ bool roster_reclaim(struct roster *r, uint32_t relay, const struct message_recla
 	return true;
 }
 
-int roster_find(const struct roster *r, uint64_t id, uint32_t *ret_relay, uint32_t *ret_slot, struct slot *ret)
+static bool find_in(const struct roster *r, uint32_t relay, uint64_t id, uint32_t *ret_slot, struct slot *ret)
 {
-	uint32_t relay = (uint32_t)(id & (CENSUS_RELAYS - 1));
 	const struct ledger *ledger = roster_ledger(r, relay);
 	struct slot slot;
-	int e = ledger ? 0 : -ENOENT;
+	int e;
 
-	for (uint32_t i = 0; e != -ENOENT; i++) {
-		e = ledger_read_slot(ledger, i, &slot);
-		if (e < 0 || slot.record.id != id || atomic_load(&slot.state) == SLOT_FREE)
+	for (uint32_t i = 0; ledger && (e = ledger_read_slot(ledger, i, &slot)) != -ENOENT; i++) {
+		if (e < 0 || slot.record.id != id || atomic_load(&slot.state) == SLOT_FREE || roster_slot_is_other(&slot))
 			continue;
-		*ret_relay = relay;
 		*ret_slot = i;
 		*ret = slot;
+		return true;
+	}
+	return false;
+}
+
+int roster_find(const struct roster *r, uint64_t id, uint32_t *ret_relay, uint32_t *ret_slot, struct slot *ret)
+{
+	uint32_t first = (uint32_t)(id & (CENSUS_RELAYS - 1));
+
+	if (find_in(r, first, id, ret_slot, ret)) {
+		*ret_relay = first;
 		return 0;
 	}
+	/* It may have gone to any other; twice, since it may go on while we look. */
+	for (uint32_t i = 0; i < 2 * r->relays; i++)
+		if (find_in(r, i % r->relays, id, ret_slot, ret)) {
+			*ret_relay = i % r->relays;
+			return 0;
+		}
 	return -ENOENT;
 }
 
@@ -332,7 +346,12 @@ bool roster_lives(const struct roster *r, const struct session_key *key, struct 
 	int e = p ? ledger_read_slot(&p->ledger, key->slot, ret) : -ENOENT;
 
 	/* Half written, by a relay that died in it: if it is that session, the next relay puts it right and tells its end. */
-	return (e == 0 || e == -EAGAIN) && ret->record.id == key->id && atomic_load(&ret->state) != SLOT_FREE;
+	if ((e < 0 && e != -EAGAIN) || ret->record.id != key->id || atomic_load(&ret->state) == SLOT_FREE)
+		return false;
+	/* It lives with its taker, of which we hear as soon as its giver is heard. */
+	if (atomic_load(&ret->state) == SLOT_GONE)
+		return find(r, &(struct session_key){ret->to.relay, ret->to.incarnation, ret->to.slot, key->id});
+	return true;
 }
 
 void roster_each_live(const struct roster *r,
@@ -347,7 +366,7 @@ void roster_each_live(const struct roster *r,
 
 			if (e == -ENOENT)
 				break;
-			if (e == 0 && atomic_load(&slot.state) != SLOT_FREE)
+			if (e == 0 && atomic_load(&slot.state) != SLOT_FREE && !roster_slot_is_other(&slot))
 				visit(visitor, &(struct session_key){i, p->name.incarnation, n, slot.record.id}, &slot);
 		}
 	}

@@ -25,6 +25,8 @@ struct roster_host {
 	void (*on_missed)(void *context, const struct session_key *key);
 	/* A hooked session's backend is connected; may be said more than once. */
 	void (*on_connected)(void *context, const struct session_key *key, const struct session_record *record);
+	/* It is another relay's now: its lease belongs to `to` from here on. The answer is roster_durable, for `from`. */
+	void (*on_moved)(void *context, const struct session_key *from, const struct session_key *to);
 	/* It waits for a place in its full service; the answer is roster_room. */
 	void (*on_full)(void *context, const struct session_key *key, const struct slot *slot);
 	/* Answer of that relay to roster_reclaim, twice where some are left at first. */
@@ -110,6 +112,15 @@ uint64_t roster_live_in(const struct roster *roster, uint32_t relay);
 
 /* No session lives, no relay lists a listener, and every event is taken: nothing more can come. */
 bool roster_quiet(const struct roster *roster);
+
+/* Of a session that is between two relays: the giver lists it until it is GONE. */
+static inline bool roster_slot_is_other(const struct slot *slot)
+{
+	return atomic_load(&slot->state) == SLOT_GONE || atomic_load(&slot->state) == SLOT_ARRIVING;
+}
+
+/* Before leases_recover: leases get the keys under which their sessions live now. */
+void roster_settle_moves(struct roster *roster);
 
 /* For leases_recover. */
 bool roster_lives(const struct roster *roster, const struct session_key *key, struct slot *ret);

@@ -1,0 +1,92 @@
+"""Sessions from relay to relay, ordered in the supervisor's place."""
+import os
+import random
+import socket
+import struct
+import threading
+import time
+
+import hostile
+import scribble
+from waiting import wait_for
+
+INCARNATION, OFFERS = 60, 152  # struct ledger_header
+
+
+class Mover:
+    def __init__(self, warden):
+        self.warden = warden
+
+    def _say(self, relay, kind, body, fds=()):
+        with hostile.as_supervisor(relay, self.warden.role("supervisor")) as channel:
+            assert channel.say(hostile.message(kind, body), fds)
+
+    def bridge(self, a, b):
+        """a, b: processes of relays, of different pairs."""
+        number = time.monotonic_ns()
+        ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        for relay, other, end in ((a, b, ends[0]), (b, a, ends[1])):
+            ledger = os.open(f"/proc/{other.pid}/fd/{hostile.HOLDER_LEDGER}", os.O_RDONLY)
+            incarnation = struct.unpack("=I", os.pread(ledger, 4, INCARNATION))[0]
+            self._say(relay, "BRIDGE", struct.pack("=QII", number, int(other.title.split()[-1]), incarnation), (end.fileno(), ledger))
+            os.close(ledger)
+            end.close()
+
+    def give(self, giver, to):
+        """to: index of a relay, None: it keeps what it has."""
+        self._say(giver, "GIVE", struct.pack("=I", 0 if to is None else to + 1))
+
+    def move(self, giver, taker, bridge=True):
+        """From now on that relay gives all that it has to the other."""
+        a, b = (self.warden.wait_role(f"relay {i}") for i in (giver, taker))
+        self.give(b, None)
+        if bridge:
+            self.bridge(a, b)
+        self.give(a, taker)
+
+
+def in_relay(warden, index):
+    return [s for s in warden.sessions() if s["relay"] == index]
+
+
+def wait_all_in(warden, index, count, deadline=30.0):
+    wait_for(lambda: len(in_relay(warden, index)) == count,
+             lambda: f"{count} sessions in relay {index}: {[(s['id'], s['relay'], s['state']) for s in warden.sessions()]}", deadline)
+
+
+class Shuttle:
+    """Moves all sessions between two relays to and fro, beside the test, until it is left."""
+
+    def __init__(self, warden, every=(0.1, 0.4), seed=1, rebridge=0.2):
+        self.mover, self.every, self.rebridge = Mover(warden), every, rebridge
+        self.random = random.Random(seed)
+        self.moves = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        giver = 0
+        while not self._over.wait(self.random.uniform(*self.every)):
+            try:
+                self.mover.move(giver, 1 - giver, bridge=not self.moves or self.random.random() < self.rebridge)
+            except (OSError, AssertionError, AttributeError, TypeError) as e:
+                print("EXC", repr(e)[:300])
+                continue  # one of them is just dead
+            self.moves += 1
+            giver = 1 - giver
+
+    def gone(self):
+        """How many sessions were offered in all."""
+        warden, total = self.mover.warden, 0
+        for i in range(2):
+            with scribble.ledger_of(warden.wait_role(f"relay {i}")) as ledger:
+                total += struct.unpack_from("=Q", ledger, OFFERS)[0]
+        return total
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._over.set()
+        self._thread.join()
