@@ -114,7 +114,7 @@ void arrive_adopt(struct relay *relay)
 /* It is reviewed here under a plan that knows what its giver's knew; and no round that asks holders misses it on its way. */
 static bool is_welcome(const struct relay *relay, const struct bridge_packet *packet)
 {
-	return relay->plan.header && relay->plan.header->generation >= packet->generation && !relay->reclaims &&
+	return relay->plan.header && relay->plan.header->generation >= packet->generation && !relay->reclaims && !relay->retiring &&
 	       !atomic_load(&relay->header->gives_to) && relay->vacancies.live < relay->sessions_max;
 }
 

@@ -3,6 +3,7 @@ noinst_LIBRARIES += src/supervisor/libsupervisor.a
 src_supervisor_libsupervisor_a_SOURCES = \
 	src/supervisor/ask.c src/supervisor/ask.h \
 	src/supervisor/backoff.c src/supervisor/backoff.h \
+	src/supervisor/bridge.c src/supervisor/bridge.h \
 	src/supervisor/capacity.c src/supervisor/capacity.h \
 	src/supervisor/crossing.c src/supervisor/crossing.h \
 	src/supervisor/end_tree.c src/supervisor/end_tree.h \

@@ -39,6 +39,7 @@ struct pair {
 	uint32_t told;     /* incarnation that the present steward was told of, 0: none */
 	bool retiring;     /* it was told to retire, and perhaps to stay after all */
 	pid_t retire_told; /* the relay that knows that it retires, 0: none does */
+	uint64_t bridge_said_ms; /* when it was last told of a bridge, or whom to give to; 0: never */
 };
 
 int pair_init(struct pair *pair, struct tree *tree, uint32_t index);

@@ -1,6 +1,7 @@
 #include "supervisor/workers.h"
 
 #include "base/clock.h"
+#include "supervisor/bridge.h"
 #include "supervisor/capacity.h"
 #include "supervisor/tree.h"
 #include "wire/say.h"
@@ -67,6 +68,7 @@ void workers_fit(struct tree *tree)
 			pair_start(pair);
 		else if (workers_retires(pair) || pair->retire_told)
 			pair_retire(pair, !workers_want(pair));
+		bridge_fit(pair);
 	}
 }
 

@@ -1,4 +1,5 @@
 """A session goes from one living relay to another, and notices nothing."""
+import os
 import random
 import signal
 import time
@@ -8,7 +9,7 @@ import pytest
 import daemon
 import peers
 from killer import Killer
-from movers import Mover, Shuttle, wait_all_in
+from movers import Mover, Shuttle, in_relay, where
 from peers import End, connect
 from waiting import wait_for
 
@@ -26,8 +27,7 @@ def test_idle_sessions_go_over_and_back(through, backend):
     before = {s["id"] for s in warden.sessions()}
     mover = Mover(warden)
     for giver, taker in ((0, 1), (1, 0), (0, 1)):
-        mover.move(giver, taker, bridge=(giver, taker) == (0, 1))
-        wait_all_in(warden, taker, 40)
+        mover.move_all(giver, taker, 40, bridge=(giver, taker) == (0, 1))
         for peer in clients:
             peer.send(8).read(8)
     assert {s["id"] for s in warden.sessions()} == before
@@ -178,3 +178,32 @@ def test_a_pair_dies_in_the_middle(through, backend):
     wait_for(lambda: len(warden.hooks["hooks"].released()) == 240, "240 releases", 30)
     wait_for(lambda: not warden.status()["sessions"], "the end of all sessions")
     assert len(warden.log.ends()) == 240
+
+
+def ledgers_of(relay):
+    links = (os.readlink(f"/proc/{relay.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{relay.pid}/fd"))
+    return sum(link.startswith("/memfd:tcpwarden-ledger") for link in links)
+
+
+def test_fewer_workers(through, backend):
+    """A pair that is one too many gives its sessions away, and ends; those that stay have them all."""
+    server = backend(peers.echo)
+    warden = through(server.address, hooked=True, top={"workers": 4})
+    clients = echo_sessions(warden, 80)
+    for workers in (2, 3, 1, 2, 1):
+        warden.configure({"workers": workers})
+        assert warden.reload().returncode == 0
+        wait_for(lambda: len([r for r in warden.roles() if r.startswith("relay")]) == workers,
+                 lambda: f"{workers} relays: {warden.roles()} {where(warden)}", 30)
+        for peer in clients:
+            peer.send(8).read(8)
+    assert len(in_relay(warden, 0)) == 80
+    for peer in clients:
+        peer.finish()
+        assert peer.read_to_end() == End("eof", 0)
+    ends = warden.log.wait_ends(80)
+    assert all(end.reason == "client.closed" for end in ends)
+    wait_for(lambda: len(warden.hooks["hooks"].released()) == 80, "80 releases")
+    relay = warden.role("relay 0")
+    wait_for(lambda: ledgers_of(relay) == 1, lambda: f"the end of {ledgers_of(relay) - 1} bridges")
+    warden.check_descriptors = False  # it has the listeners of those that went
