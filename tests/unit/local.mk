@@ -278,6 +278,11 @@ tests_unit_test_reclaims_SOURCES = tests/unit/test_reclaims.c tests/unit/loop.h
 tests_unit_test_reclaims_CFLAGS = $(unit_steward_cflags)
 tests_unit_test_reclaims_LDADD = $(unit_steward_libs)
 
+check_PROGRAMS += tests/unit/test_moves
+tests_unit_test_moves_SOURCES = tests/unit/test_moves.c tests/unit/loop.h
+tests_unit_test_moves_CFLAGS = $(unit_steward_cflags)
+tests_unit_test_moves_LDADD = $(unit_steward_libs)
+
 check_PROGRAMS += tests/unit/test_roster
 tests_unit_test_roster_SOURCES = tests/unit/test_roster.c tests/unit/loop.h
 tests_unit_test_roster_CFLAGS = $(unit_steward_cflags)

@@ -85,6 +85,38 @@ static void held_and_released(void **state)
 	fixture_close(&f);
 }
 
+/* Its session goes to another relay, and to yet another before the first move is on disk. */
+static void goes_along(void **state)
+{
+	struct session_key at[3] = {fixture_key(1), fixture_key(1), fixture_key(1)};
+
+	(void)state;
+	at[1].relay = 4;
+	at[2].relay = 5;
+	start(TAKE, GIVE);
+	acquire(1);
+	leases_moved(f.leases, &at[0], &at[1]);
+	leases_moved(f.leases, &at[0], &at[1]); /* said again */
+	leases_moved(f.leases, &at[1], &at[2]);
+	assert_int_equal(f.durables[1], 0);
+	fixture_until(&f, f.durables[1] == 2);
+	leases_moved(f.leases, &at[1], &at[2]);
+	fixture_until(&f, f.durables[1] == 3);
+	/* Under the former key it is nobody's. */
+	leases_end(f.leases, &at[1], &f.slot[1].record, false);
+	fixture_until(&f, f.durables[1] == 4);
+	assert_int_equal(counts().held, 1);
+	f.slot[1].state = SLOT_RELAYING;
+	fixture_crash(&f);
+	fixture_start(&f);
+	assert_int_equal(counts().held, 1);
+	leases_end(f.leases, &at[2], &f.slot[1].record, false);
+	fixture_until(&f, empty());
+	assert_int_equal(fixture_count(&f, "take"), 1);
+	assert_int_equal(fixture_count(&f, "give"), 1);
+	fixture_close(&f);
+}
+
 static void asked_twice(void **state)
 {
 	(void)state;
@@ -707,6 +739,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(held_and_released),
+		cmocka_unit_test(goes_along),
 		cmocka_unit_test(asked_twice),
 		cmocka_unit_test(not_held),
 		cmocka_unit_test(busy),
