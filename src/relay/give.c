@@ -6,8 +6,9 @@
  *   1 offered             LEAVING        free                  giver   giver, on the way      taker: lists them
  *   2 listed              LEAVING        ARRIVING              giver   both                   giver: lets go, or takes back
  *   3 let go              GONE           ARRIVING              taker   both, then taker       taker: begins
- *   4 begun               GONE           RELAYING              taker   taker                  giver: frees, when the steward
- * knows 5 freed               free           RELAYING and so on    taker   taker                  -
+ *   4 begun               GONE           RELAYING              taker   taker                  giver: frees it once the
+ *                                                                                            steward knows
+ *   5 freed               free           RELAYING and so on    taker   taker                  -
  *
  *   who dies           in 1                      in 2                         in 3                        in 4
  *   giver's relay      its next one finds LEAVING, and goes on with it;      its next one finds GONE,    as in 3
