@@ -33,6 +33,9 @@ def kept(installed):  # noqa: F811
 
 
 def kill(warden):
+    supervisor = warden.role("supervisor")
+    supervisor.kill(signal.SIGSTOP)  # nobody is started whom we do not know
+    wait_for(lambda: supervisor.state == "T", "that the supervisor stands still")
     warden.tree()
     warden.popen.kill()
     warden.popen.wait()
