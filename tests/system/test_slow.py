@@ -45,9 +45,11 @@ def cut_while(what, phase):
     def act(s):
         complete = what(s)
         time.sleep(phase)
+        began = time.monotonic()
         s.lab.cut(s.hosts[s.side])
         time.sleep(CUT_S)
         s.lab.heal(s.hosts[s.side])
+        s.was_cut_s = time.monotonic() - began
         time.sleep(AFTERWARDS_S)
         complete()
     return act
@@ -59,8 +61,9 @@ def cut_and_written_to(phase):
         s.lab.cut(s.hosts[s.side])
         time.sleep(phase)
         s.alive.send(1000)
-        time.sleep(began + CUT_S - time.monotonic())
+        time.sleep(max(0, began + CUT_S - time.monotonic()))
         s.lab.heal(s.hosts[s.side])
+        s.was_cut_s = time.monotonic() - began
         s.dead.read(1000)
         time.sleep(AFTERWARDS_S)
         idle(s)()
@@ -233,7 +236,7 @@ def scenes_for(lab, number, names):
 
 
 class Slow(Scene):
-    ready = continued = line = None
+    ready = continued = line = was_cut_s = None
 
     def settings(self):
         more = dict(self.row.settings)
@@ -256,7 +259,8 @@ class Slow(Scene):
 
     def check(self):
         if self.error:
-            raise AssertionError(f"{type(self.error).__name__}: {self.error}; log: {self.line}")
+            cut = f"; it was cut for {self.was_cut_s:.3f} s" if self.was_cut_s else ""
+            raise AssertionError(f"{type(self.error).__name__}: {self.error}{cut}; log: {self.line}")
         if not self.line:
             pytest.fail(f"its end is not in the log; told: {self.told}")
         reasons = [self.row.after.format(side=self.side)] if self.row.after else ["client.closed", "backend.closed"]
