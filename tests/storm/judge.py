@@ -2,7 +2,7 @@
 import collections
 import dataclasses
 
-GROWTH_KB = 3000  # own memory of a role, from before the faults to after them, under the same load
+GROWTH_KB = 6000  # own memory of a role, from before the faults to after them, under the same load; what waited for a dead one takes some
 BAD_LOG = ("Sanitizer", "runtime error:", "Assertion", "assertion", "cannot be taken up", "and their sessions with them", "system.lost",
            "stands in no ledger", "out of memory")
 LOST = ("reset", "reset_short", "short", "excess", "stuck", "odd")
