@@ -61,7 +61,8 @@ static bool has_retired(const struct pair *pair)
 	for (uint32_t i = 0; i < high && i < ledger->slot_count; i++)
 		if (atomic_load_explicit(&ledger->slots[i].state, memory_order_relaxed) != SLOT_FREE)
 			return false;
-	return pair->retiring && !is_ready(pair);
+	/* A successor does not know whom its predecessor had told. */
+	return (pair->retiring || !workers_want(pair)) && !is_ready(pair);
 }
 
 static void lose(struct pair *pair)

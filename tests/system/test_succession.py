@@ -179,6 +179,21 @@ def test_last_words_of_a_steward_that_died_with_it(kept, backend):
         client.send(1000).read(1000)
 
 
+def test_relay_that_retired_from_a_holder_that_is_stopped(kept, backend):
+    """The successor learns of its end, and knows it from a death."""
+    warden = kept(backend(peers.echo).address, top={"workers": 2, "hang_after": "1s"})
+    warden.expected_log += ["starts no relay"]
+    holder, relay = warden.role("holder 1"), warden.role("relay 1")
+    holder.kill(signal.SIGSTOP)
+    warden.configure({"workers": 1})
+    assert warden.reload().returncode == 0
+    wait_for(lambda: not relay.alive, "the end of the relay that is one too many")
+    succeed(warden)
+    wait_for(lambda: not holder.alive, "the end of its holder")
+    warden.log.wait("holder and relay 1 have retired")
+    warden.note_baseline()
+
+
 def test_role_that_systemd_was_not_told_of(kept, backend):
     """It has not run yet: it waits for that, and dies with the supervisor."""
     warden = kept(backend(peers.echo).address, top={"workers": 2})
