@@ -6,7 +6,7 @@
 #include "relay/door.h"
 #include "relay/ending.h"
 #include "relay/flow.h"
-#include "relay/give.h"
+#include "relay/gone.h"
 #include "relay/kill_point.h"
 #include "relay/link.h"
 #include "relay/own.h"
@@ -238,7 +238,7 @@ static bool is_on_its_way(struct relay *relay, struct session *session)
 	if (slot_state(slot) == SLOT_LEAVING)
 		slot_set_state(slot, SLOT_RELAYING);
 	if (slot_state(slot) == SLOT_GONE)
-		give_adopt(relay, session);
+		gone_adopt(relay, session);
 	else if (slot_state(slot) == SLOT_ARRIVING)
 		relay->arriving++;
 	else

@@ -1,7 +1,7 @@
 #include "relay/arrive.h"
 
 #include "relay/adopt.h"
-#include "relay/give.h"
+#include "relay/gone.h"
 #include "relay/kill_point.h"
 #include "relay/own.h"
 #include "relay/session.h"
@@ -38,7 +38,7 @@ static enum fate fate_of(const struct bridge *bridge, const struct slot_way *fro
 
 static void drop(struct relay *relay, struct session *session)
 {
-	give_let_go(relay, session);
+	gone_let_go(relay, session);
 	relay->arriving--;
 	session_free(relay, session);
 }

@@ -2,6 +2,7 @@
 
 #include "relay/arrive.h"
 #include "relay/give.h"
+#include "relay/gone.h"
 #include "relay/kill_point.h"
 #include "wire/say.h"
 
@@ -114,7 +115,7 @@ static void obey(struct bridge *bridge, struct bridge_packet *packet, const int 
 		arrive_go(bridge, packet);
 		break;
 	case BRIDGE_DONE:
-		give_done(bridge, packet);
+		gone_done(bridge, packet);
 		break;
 	case BRIDGE_END:
 		arrive_end(bridge, packet);
@@ -296,6 +297,7 @@ void bridges_start(struct relay *relay)
 void bridges_beat(struct relay *relay)
 {
 	give_beat(relay);
+	gone_beat(relay);
 	for (uint32_t i = 0; i < LEDGER_RELAYS; i++) {
 		struct bridge *bridge = relay->bridges[i];
 
@@ -304,7 +306,7 @@ void bridges_beat(struct relay *relay)
 		arrive_settle(bridge);
 		if (bridge->channel < 0 && bridge_other_is_gone(bridge))
 			drop(bridge, true);
-		else if (bridge->channel < 0 && !relay->arriving && !give_is_open(relay))
+		else if (bridge->channel < 0 && !relay->arriving && !relay->gone)
 			drop(bridge, false);
 	}
 }

@@ -33,12 +33,10 @@
 
 #include "relay/adopt.h"
 #include "relay/arrive.h"
-#include "relay/flow.h"
+#include "relay/gone.h"
 #include "relay/kill_point.h"
-#include "relay/link.h"
 #include "relay/own.h"
 #include "relay/session.h"
-#include "relay/tally.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -60,9 +58,8 @@ struct giving {
 		uint64_t since_ms;
 	} offered[AT_ONCE]; /* LEAVING */
 	uint32_t count;
-	uint32_t at;   /* the next slot to look at */
-	bool resting;  /* none was left to give; at the next heartbeat it is looked again */
-	uint32_t gone; /* slots that are GONE */
+	uint32_t at;  /* the next slot to look at */
+	bool resting; /* none was left to give; at the next heartbeat it is looked again */
 };
 
 int give_init(struct relay *relay)
@@ -155,11 +152,6 @@ static bool offer(struct bridge *bridge, struct session *session)
 	}
 	give_take_back(relay, session);
 	return false;
-}
-
-bool give_is_open(const struct relay *relay)
-{
-	return relay->giving->gone > 0;
 }
 
 bool give_is_due(const struct relay *relay)
@@ -259,7 +251,7 @@ void give_lost(struct bridge *bridge)
 	take_back_all(bridge);
 }
 
-static struct session *offered(struct bridge *bridge, const struct bridge_packet *packet, enum slot_state state)
+struct session *give_known(struct bridge *bridge, const struct bridge_packet *packet, enum slot_state state)
 {
 	struct relay *relay = bridge->relay;
 	const struct slot *slot = &relay->ledger.slots[packet->giver_slot % relay->ledger.slot_count];
@@ -271,152 +263,30 @@ static struct session *offered(struct bridge *bridge, const struct bridge_packet
 	return &relay->sessions[packet->giver_slot];
 }
 
-void give_let_go(struct relay *relay, struct session *session)
-{
-	struct slot *slot = session_slot(relay, session);
-
-	for (enum side s = SIDE_CLIENT; s <= SIDE_BACKEND; s++) {
-		int fd = session->own.fd[s], pipe = session->own.pipe[s];
-
-		own_set_fd(session, slot, s, -1);
-		if (fd >= 0) {
-			kill_point();
-			close(fd);
-		}
-		if (pipe < 0)
-			continue;
-		pipes_discard(&relay->pipes, pipe);
-		kill_point();
-		own_set_pipe(session, slot, s, -1);
-	}
-}
-
-static void say_go(struct relay *relay, const struct session *session)
-{
-	const struct slot *slot = session_slot(relay, session);
-	struct bridge *bridge = bridge_to(relay, slot->to.relay, slot->to.incarnation);
-	struct bridge_packet packet = {.offer = slot->to.offer, .giver_slot = session->index, .taker_slot = slot->to.slot};
-
-	if (bridge)
-		bridge_say(bridge, BRIDGE_GO, &packet, NULL, 0);
-}
-
-static bool is_hooked(const struct slot *slot)
-{
-	return slot->told & TOLD_ASKED;
-}
-
 void give_had(struct bridge *bridge, const struct bridge_packet *packet)
 {
-	struct session *session = offered(bridge, packet, SLOT_LEAVING);
+	struct session *session = give_known(bridge, packet, SLOT_LEAVING);
 	struct relay *relay = bridge->relay;
-	struct slot *slot;
 
 	if (!session) /* taken back meanwhile */
 		return;
 	forget_offer(relay, session);
-	slot = session_slot(relay, session);
-	slot->to.slot = packet->taker_slot;
-	slot_set_state(slot, SLOT_GONE);
-	kill_point();
-	relay->giving->gone++;
-	session->begun_there = session->filed = false;
-	give_let_go(relay, session);
-	kill_point();
-	say_go(relay, session);
-	if (is_hooked(slot))
-		link_tell(relay, session, MESSAGE_MOVED);
-}
-
-void give_adopt(struct relay *relay, struct session *session)
-{
-	relay->giving->gone++;
-	give_let_go(relay, session);
+	gone_begin(relay, session, packet->taker_slot);
 }
 
 void give_refused(struct bridge *bridge, const struct bridge_packet *packet)
 {
-	struct session *session = offered(bridge, packet, SLOT_LEAVING);
+	struct session *session = give_known(bridge, packet, SLOT_LEAVING);
 
 	rest(bridge);
 	if (session)
 		give_take_back(bridge->relay, session);
 }
 
-static void free_when_settled(struct relay *relay, struct session *session)
-{
-	if (!session->begun_there || (is_hooked(session_slot(relay, session)) && !session->filed))
-		return;
-	relay->giving->gone--;
-	link_forget(relay, session);
-	session_free(relay, session);
-	kill_point();
-}
-
-static void begun_there(struct relay *relay, struct session *session)
-{
-	tally_leave(relay, session);
-	session->begun_there = true;
-	kill_point();
-	free_when_settled(relay, session);
-}
-
-void give_done(struct bridge *bridge, const struct bridge_packet *packet)
-{
-	struct session *session = offered(bridge, packet, SLOT_GONE);
-
-	if (session && !session->begun_there)
-		begun_there(bridge->relay, session);
-}
-
-void give_filed(struct relay *relay, struct session *session)
-{
-	session->filed = true;
-	free_when_settled(relay, session);
-}
-
-void give_end(struct relay *relay, struct session *session, const struct reason *reason, bool now)
-{
-	const struct slot *slot = session_slot(relay, session);
-	struct bridge *bridge = bridge_to(relay, slot->to.relay, slot->to.incarnation);
-	struct bridge_packet packet = {.offer = slot->to.offer,
-		.giver_slot = session->index,
-		.taker_slot = slot->to.slot,
-		.now = now,
-		.reason = *reason};
-
-	if (bridge)
-		bridge_say(bridge, BRIDGE_END, &packet, NULL, 0);
-}
-
-/* It was ARRIVING there when we let go of it. */
-static bool is_begun(const struct bridge *bridge, const struct slot *slot)
-{
-	const struct slot *there = &bridge->ledger.slots[slot->to.slot % bridge->ledger.slot_count];
-
-	return atomic_load_explicit(&there->state, memory_order_acquire) != SLOT_ARRIVING ||
-	       there->from.offer != slot->to.offer || there->from.relay != bridge->relay->index;
-}
-
-/* GO or DONE may have been lost, and who was to say it may be gone. */
-static void look_at_gone(struct relay *relay, struct session *session)
-{
-	const struct slot *slot = session_slot(relay, session);
-	struct bridge *bridge = bridge_to(relay, slot->to.relay, slot->to.incarnation);
-
-	if (session->begun_there)
-		return;
-	if (!bridge || is_begun(bridge, slot) || bridge_other_is_gone(bridge))
-		begun_there(relay, session);
-	else
-		say_go(relay, session);
-}
-
 void give_beat(struct relay *relay)
 {
 	struct giving *g = relay->giving;
 	struct bridge *bridge = target(relay);
-	uint32_t high = atomic_load(&relay->header->high_water);
 
 	g->resting = false;
 	for (uint32_t i = g->count; i-- > 0;) {
@@ -433,9 +303,6 @@ void give_beat(struct relay *relay)
 			rest(bridge_to(relay, slot->to.relay, slot->to.incarnation));
 		give_take_back(relay, session);
 	}
-	for (uint32_t i = 0; i < high && g->gone; i++)
-		if (slot_state(&relay->ledger.slots[i]) == SLOT_GONE)
-			look_at_gone(relay, &relay->sessions[i]);
 	if (bridge && !bridge->ready && relay->now_ms >= bridge->ask_ms)
 		ask(bridge);
 }

@@ -1,7 +1,7 @@
 #include "relay/link.h"
 
 #include "relay/door.h"
-#include "relay/give.h"
+#include "relay/gone.h"
 #include "relay/own.h"
 #include "relay/place.h"
 #include "relay/probe.h"
@@ -263,7 +263,7 @@ static void obey(struct relay *relay, struct message *m)
 		if (session && slot_state(session_slot(relay, session)) == SLOT_RELEASING && !session->telling)
 			session_free(relay, session);
 		else if (session && slot_state(session_slot(relay, session)) == SLOT_GONE && !session->telling)
-			give_filed(relay, session);
+			gone_filed(relay, session);
 		break;
 	case MESSAGE_EVENTS_TAKEN:
 		relay->link.rung = false;

@@ -13,6 +13,7 @@ src_relay_librelay_a_SOURCES = \
 	src/relay/ending.c src/relay/ending.h \
 	src/relay/flow.c src/relay/flow.h \
 	src/relay/give.c src/relay/give.h \
+	src/relay/gone.c src/relay/gone.h \
 	src/relay/hand_over.c src/relay/hand_over.h \
 	src/relay/holder.c src/relay/holder.h \
 	src/relay/kill_point.c src/relay/kill_point.h \

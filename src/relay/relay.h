@@ -15,7 +15,7 @@
  *   probe     asking a session's peers whether they live, when someone wants to know
  *   place     what a session counts for, and waiting for it; reclaim: rounds of asking all who hold (question: one of them)
  *   hand_over giving all to another holder, and so ending     retire    ending when nothing is left
- *   bridge    to another living relay: give, arrive: sessions that go from the one to the other
+ *   bridge    to another living relay: sessions that give offers there, and that are gone; arrive: those that come
  *   ring      the events that the steward makes the log of
  *   books, socket, pipes, wheel, vacancies, table     helpers that know nothing of sessions */
 #ifndef RELAY_RELAY_H
@@ -79,7 +79,7 @@ struct relay {
 	struct link link;
 	struct bridge *bridges[LEDGER_RELAYS]; /* by the other's index; NULL: there is none */
 	struct giving *giving;   /* sessions to another relay */
-	uint32_t arriving;       /* slots that are ARRIVING */
+	uint32_t arriving, gone; /* slots that are so */
 	bool doors_paused;       /* accepting rests: out of slots or descriptors */
 	uint64_t doors_resume_ms;
 	uint64_t doors_said_ms;  /* when it was last said why, 0: never */

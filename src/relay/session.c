@@ -9,6 +9,7 @@
 #include "relay/ending.h"
 #include "relay/flow.h"
 #include "relay/give.h"
+#include "relay/gone.h"
 #include "relay/kill_point.h"
 #include "relay/link.h"
 #include "relay/own.h"
@@ -366,7 +367,7 @@ void session_end_by_us(struct relay *relay, struct session *session, const struc
 			ending_now(relay, session);
 		break;
 	case SLOT_GONE:
-		give_end(relay, session, reason, now);
+		gone_end(relay, session, reason, now);
 		break;
 	case SLOT_ARRIVING: /* once it is here */
 		slot_write_begin(slot);
