@@ -139,6 +139,7 @@ static struct session *list(struct bridge *bridge, const struct slot *offered)
 	if (index >= atomic_load_explicit(&relay->header->high_water, memory_order_relaxed))
 		atomic_store_explicit(&relay->header->high_water, (uint32_t)index + 1, memory_order_release);
 	relay->arriving++;
+	relay->header->arrivals++;
 	slot_set_state(slot, SLOT_ARRIVING);
 	kill_point();
 	return session;

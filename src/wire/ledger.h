@@ -254,10 +254,12 @@ struct ledger_header {
 	uint32_t kill_one_in;      /* kill points, only in builds that have them; 0: off */
 	uint32_t no_rto_max;       /* 1: do as on a kernel without TCP_RTO_MAX_MS */
 	char program[32];          /* version of the owner's program, for people; empty: it does not say */
-	uint64_t offers;           /* how many sessions were ever offered to other relays: struct slot_way */
+	uint64_t offers;           /* how many sessions were ever offered to other relays: struct slot_way,
+	                              and (arrivals) came from them */
 	_Atomic uint32_t gives_to; /* relay that is given our sessions, + 1; 0: none is */
 	uint32_t padding;
-	uint64_t spare[2];         /* 0 */
+	uint64_t arrivals;
+	uint64_t spare[1];         /* 0 */
 	struct ledger_listener listeners[LEDGER_LISTENERS];
 	struct ledger_pipe pipes[LEDGER_PIPES];
 	struct ledger_bridge bridges[LEDGER_RELAYS]; /* by the other's index */

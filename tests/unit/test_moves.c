@@ -146,6 +146,7 @@ static void between(struct world *w, enum slot_state giver, enum slot_state take
 	atomic_store(&taken->state, taker);
 	for (int relay = GIVER; relay <= TAKER; relay++)
 		atomic_store(&w->ledger[relay].header->high_water, SLOTS);
+	w->ledger[TAKER].header->arrivals = 1;
 }
 
 static void say(struct world *w, uint32_t relay, enum message_kind kind, uint32_t slot)

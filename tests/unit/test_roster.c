@@ -369,10 +369,7 @@ static void say_slot_beyond(struct world *w)
 
 static void say_other_relays_session(struct world *w)
 {
-	uint64_t id = begin_session(w, 0, SLOT_RELEASING) ^ 1;
-
-	w->ledger.slots[0].record.id = id;
-	say_session(w, MESSAGE_ENDED, id, 0, -1);
+	say_session(w, MESSAGE_ENDED, begin_session(w, 0, SLOT_RELEASING) ^ 1, 0, -1);
 }
 
 static void say_supervisors_words(struct world *w)

@@ -19,9 +19,10 @@ static int claimed_slot(const struct pair *p, const struct message_session *clai
 	r = ledger_read_slot(&p->ledger, claim->slot, ret);
 	if (r == -ENOENT)
 		return -1;
-	/* Who names a session of another relay must have it from there; whether it was given, that one's ledger says. */
+	/* Who names a session of another relay must have it from there; whether it was given, that one's ledger says. It may have
+	 * left that slot since. */
 	if ((claim->id & (LEDGER_RELAYS - 1)) != p->name.relay &&
-		(!may_have_come || (r == 0 && ret->record.id == claim->id && !ret->from.offer)))
+		(!may_have_come || !p->ledger.header->arrivals || (r == 0 && ret->record.id == claim->id && !ret->from.offer)))
 		return -1;
 	/* Being written: its relay died in that, and will ask again when it has put it right. */
 	return r == 0 && ret->record.id == claim->id;
