@@ -50,6 +50,17 @@ def test_killed_among_mixed_ends(through, load):
     assert killer.kills >= 5
 
 
+def test_killed_with_so_many_that_some_are_served_before_others_are_adopted(through, load):
+    server = load.backend()
+    warden = through(server.address)
+    warden.expect_deaths("relay")
+    with Killer(warden.relay_pid, (0.02, 0.08)) as killer:
+        load.client(warden.address, connections=1500, parallel=500, up="0:100000", down="0:100000", sizes="1:65536", deadline=120,
+                    kinds="fin,ask,late,client_rst,backend_rst,abrupt").wait()
+    server.stop()
+    assert killer.kills >= 5
+
+
 def test_killed_while_hooks_run(through, load):
     server = load.backend()
     warden = through(server.address, hooked=True)
