@@ -9,6 +9,8 @@ from installed import BUILD, PORT, configure, installed, journal_text, processes
 from test_systemd_death import CONFIG, all_well, kill, lab, load, pid, send, succeeded  # noqa: F401
 from versions import ROLES, another_version  # noqa: F401
 
+pytestmark = [pytest.mark.xdist_group("systemd_upgrade"), pytest.mark.takes(30)]
+
 ALL = str(11 + 2 * 6)  # what a successor needs of two pairs
 SOCKET = f"[Socket]\nListenStream=127.0.0.1:{PORT}\nFileDescriptorName=front\nService=tcpwarden.service\n"
 
