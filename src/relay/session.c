@@ -264,7 +264,7 @@ void session_run(struct relay *relay, struct session *session)
 		ending_refuse(relay, session);
 		break;
 	case SLOT_WAITING:
-		if (!session->full_told) {
+		if (!session->tries && !session->full_told) {
 			session->full_told = true;
 			link_tell(relay, session, MESSAGE_FULL);
 		}
@@ -310,6 +310,8 @@ void session_due(struct relay *relay, struct session *session)
 	/* Nothing has happened to its sockets, so they need not be asked for bytes: thousands may be due to be looked at. */
 	if (slot_state(session_slot(relay, session)) == SLOT_RELAYING && !session->starved)
 		deadline_look(relay, session);
+	else if (slot_state(session_slot(relay, session)) == SLOT_WAITING && session->tries)
+		place_try_again(relay, session);
 	else
 		session_run(relay, session);
 }

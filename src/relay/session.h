@@ -36,6 +36,7 @@ struct session {
 	bool telling;                  /* is in the tell queue */
 	bool asked;                    /* ACQUIRE was said by us */
 	bool full_told;                /* FULL likewise */
+	bool tries;                    /* WAITING: by itself (place.c) */
 	bool waits;                    /* the slot's session is a predecessor's and is not adopted yet: nothing is done with it */
 	bool starved;                  /* the kernel had no memory for what it has to give: tried again when due */
 	bool blocked[SIDES];           /* that side's flow waits until its target is writable */

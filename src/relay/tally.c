@@ -106,6 +106,7 @@ void tally_arrive(struct relay *relay, struct session *session)
 	struct slot *slot = session_slot(relay, session);
 	const struct session_own *own = &session->own;
 
+	atomic_store(&relay->census->moved_ms, relay->now_ms); /* before it counts twice */
 	if (own->counted & COUNTED_SERVICE)
 		census_enter_service(relay->census, relay->index, own->counted_service, 0);
 	if (own->counted & COUNTED_BACKEND)

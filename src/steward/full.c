@@ -41,12 +41,20 @@ static const struct endpoint *full_for(const struct slot *slot)
 	return slot->full == EUSERS ? &slot->record.client : NULL;
 }
 
+/* Where nobody is to be asked, who waits came while sessions moved from relay to relay (relay/place.c). */
+static bool asks_holders(const struct steward *s, const char *name)
+{
+	const struct plan_service *plan = by_name(s, name);
+
+	return plan && plan->on_limit == ON_LIMIT_RECLAIM;
+}
+
 void steward_on_full(struct steward *s, const struct session_key *key, const struct slot *slot)
 {
 	const struct session_record *record = &slot->record;
 	struct reclaim_terms t;
 
-	if (!terms(s, record->service, &t) || t.service_id != record->service_id ||
+	if (!terms(s, record->service, &t) || t.service_id != record->service_id || !asks_holders(s, record->service) ||
 		!reclaims_full(s->reclaims, &t, full_for(slot)))
 		roster_room(&s->roster, key);
 }

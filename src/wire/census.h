@@ -29,7 +29,8 @@ struct census {
 	uint32_t magic, version;
 	uint64_t size;
 	uint64_t tree;
-	uint64_t padding[5];
+	_Atomic uint64_t moved_ms; /* when a session last went to another relay, CLOCK_MONOTONIC: it counts twice for a moment */
+	uint64_t padding[4];
 	struct census_row row[CENSUS_RELAYS];
 };
 

@@ -180,6 +180,27 @@ def test_a_pair_dies_in_the_middle(through, backend):
     assert len(warden.log.ends()) == 240
 
 
+@pytest.mark.parametrize("kind", ["connections", "per_client"])
+def test_nobody_is_refused_since_sessions_move(through, backend, kind):
+    """They count in both relays for a moment; newcomers for whom there is room find it all the same, and the others are refused."""
+    warden = through(backend(peers.echo).address, top={"workers": 2}, limits={kind: 60})
+    warden.check_descriptors = False
+    held = echo_sessions(warden, 55)
+    with Shuttle(warden, every=(0.02, 0.05)) as shuttle:
+        end = time.monotonic() + 6
+        while time.monotonic() < end:
+            with connect(warden.address) as peer:
+                peer.send(8).read(8)
+                peer.finish()
+                assert peer.read_to_end() == End("eof", 0)
+        assert shuttle.gone() >= 50
+    held += echo_sessions(warden, 60 - len(held))
+    with connect(warden.address) as peer:
+        assert peer.read_to_end() == End("reset", 0)
+    for peer in held:
+        peer.send(8).read(8)
+
+
 def ledgers_of(relay):
     links = (os.readlink(f"/proc/{relay.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{relay.pid}/fd"))
     return sum(link.startswith("/memfd:tcpwarden-ledger") for link in links)
