@@ -27,7 +27,7 @@ void client_walk(struct control_client *client)
 			w->slot = 0;
 			continue;
 		}
-		if (r < 0 || atomic_load(&slot.state) == SLOT_FREE || roster_slot_is_other(&slot) ||
+		if (r < 0 || atomic_load(&slot.state) == SLOT_FREE || roster_lists_elsewhere(roster, &slot) ||
 			(w->service[0] && strcmp(w->service, slot.record.service) != 0))
 			continue;
 		key = (struct session_key){

@@ -230,6 +230,16 @@ bool roster_reclaim(struct roster *r, uint32_t relay, const struct message_recla
 	return true;
 }
 
+bool roster_lists_elsewhere(const struct roster *r, const struct slot *slot)
+{
+	const struct session_key there = {slot->to.relay, slot->to.incarnation, slot->to.slot, slot->record.id};
+	const struct pair *taker = atomic_load(&slot->state) == SLOT_GONE ? find(r, &there) : NULL;
+	struct slot taken;
+
+	return roster_slot_is_other(slot) && !(taker && ledger_read_slot(&taker->ledger, there.slot, &taken) == 0 &&
+						     atomic_load(&taken.state) == SLOT_ARRIVING && taken.record.id == there.id);
+}
+
 static bool find_in(const struct roster *r, uint32_t relay, uint64_t id, uint32_t *ret_slot, struct slot *ret)
 {
 	const struct ledger *ledger = roster_ledger(r, relay);
@@ -237,7 +247,7 @@ static bool find_in(const struct roster *r, uint32_t relay, uint64_t id, uint32_
 	int e;
 
 	for (uint32_t i = 0; ledger && (e = ledger_read_slot(ledger, i, &slot)) != -ENOENT; i++) {
-		if (e < 0 || slot.record.id != id || atomic_load(&slot.state) == SLOT_FREE || roster_slot_is_other(&slot))
+		if (e < 0 || slot.record.id != id || atomic_load(&slot.state) == SLOT_FREE || roster_lists_elsewhere(r, &slot))
 			continue;
 		*ret_slot = i;
 		*ret = slot;

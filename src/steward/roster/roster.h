@@ -113,7 +113,10 @@ uint64_t roster_live_in(const struct roster *roster, uint32_t relay);
 /* No session lives, no relay lists a listener, and every event is taken: nothing more can come. */
 bool roster_quiet(const struct roster *roster);
 
-/* Of a session that is between two relays: the giver lists it until it is GONE. */
+/* For people: a session that goes from relay to relay is listed once, by its giver until its taker has begun it. */
+bool roster_lists_elsewhere(const struct roster *roster, const struct slot *slot);
+
+/* For leases: of a session that is between two relays the giver is the owner until it is GONE. */
 static inline bool roster_slot_is_other(const struct slot *slot)
 {
 	return atomic_load(&slot->state) == SLOT_GONE || atomic_load(&slot->state) == SLOT_ARRIVING;
