@@ -91,7 +91,7 @@ static json_t *relays(const struct steward *s)
 				: retires(s, i)                 ? "retiring"
 								: "running",
 				"version", version, "pid", ledger_owner_pid(atomic_load(&l->header->owner)), "sessions",
-				(json_int_t)roster_live_in(&s->roster, i), "incarnation",
+				(json_int_t)roster_sessions_in(&s->roster, i), "incarnation",
 				(json_int_t)roster_incarnation(&s->roster, i), "starts",
 				(json_int_t)atomic_load(&l->header->starts), "has_plan", (int)roster_has_plan(&s->roster, i)));
 	}
@@ -164,10 +164,13 @@ json_t *steward_status(struct steward *s)
 {
 	struct lease_counts held = leases_counts(s->leases);
 	const struct plan_header *plan = s->roster.plan.header;
+	json_int_t sessions = 0;
 	uint32_t failed = 0;
 	char loaded[WHEN_SIZE];
 	json_t *o;
 
+	for (uint32_t i = 0; i < s->roster.relays; i++)
+		sessions += (json_int_t)roster_sessions_in(&s->roster, i);
 	roster_settled(&s->roster, &failed);
 	o = json_pack(
 		"{s:b, s:s, s:s, s:i}", "ok", 1, "version", TCPWARDEN_VERSION, "state", phase_word(s), "pid", (int)getpid());
@@ -175,7 +178,7 @@ json_t *steward_status(struct steward *s)
 		json_pack("{s:s, s:s, s:s, s:I, s:I}", "file", s->config_path, "content",
 			s->config ? compare_file(s->config) : "unreadable", "loaded", when(plan ? plan->loaded_us : 0, loaded),
 			"loads", (json_int_t)(plan ? plan->loads : 0), "plan", (json_int_t)s->roster.generation));
-	json_object_set_new(o, "sessions", json_integer((json_int_t)roster_live(&s->roster)));
+	json_object_set_new(o, "sessions", json_integer(sessions));
 	json_object_set_new(o, "leases",
 		json_pack("{s:I, s:I, s:I, s:I}", "acquiring", (json_int_t)held.acquiring, "held", (json_int_t)held.held,
 			"releasing", (json_int_t)held.releasing, "failed", (json_int_t)held.failed));

@@ -275,6 +275,12 @@ static void a_lost_taker_has_lost_what_it_was_given(void **state)
 	assert_told(w, 2, 'e', GIVER, GIVEN);
 }
 
+static void assert_counts(const struct world *w, uint64_t giver, uint64_t taker)
+{
+	assert_int_equal(roster_sessions_in(&w->roster, GIVER), giver);
+	assert_int_equal(roster_sessions_in(&w->roster, TAKER), taker);
+}
+
 static void it_is_found_with_whoever_has_it(void **state)
 {
 	struct world *w = *state;
@@ -285,7 +291,11 @@ static void it_is_found_with_whoever_has_it(void **state)
 	assert_int_equal(roster_find(&w->roster, id, &relay, &slot, &copy), 0);
 	assert_int_equal(relay, GIVER);
 	assert_int_equal(slot, GIVEN);
+	assert_counts(w, 1, 0);
+	between(w, SLOT_GONE, SLOT_ARRIVING);
+	assert_counts(w, 1, 0);
 	between(w, SLOT_GONE, SLOT_RELAYING);
+	assert_counts(w, 0, 1);
 	assert_int_equal(roster_find(&w->roster, id, &relay, &slot, &copy), 0);
 	assert_int_equal(relay, TAKER);
 	assert_int_equal(slot, TAKEN);

@@ -84,7 +84,7 @@ void roster_lose(struct roster *r, const struct message_pair *name)
 
 	if (!p || p->name.incarnation != name->incarnation)
 		return;
-	if (!is_wanted(r, name->relay) && roster_live_in(r, name->relay) == 0)
+	if (!is_wanted(r, name->relay) && roster_sessions_in(r, name->relay) == 0)
 		log_line(LOG_NOTICE, "relay %u has retired", name->relay);
 	else
 		log_line(LOG_ERR, "relay %u and its holder died together: their sessions are lost", name->relay);
@@ -316,7 +316,7 @@ void roster_kill_all(struct roster *r, bool now, const struct reason *reason)
 	roster_push(r);
 }
 
-uint64_t roster_live_in(const struct roster *r, uint32_t relay)
+static uint64_t live_in(const struct roster *r, uint32_t relay)
 {
 	const struct ledger *l = r->of[relay] ? &r->of[relay]->ledger : NULL;
 	uint32_t high = l ? atomic_load_explicit(&l->header->high_water, memory_order_acquire) : 0;
@@ -327,12 +327,30 @@ uint64_t roster_live_in(const struct roster *r, uint32_t relay)
 	return live;
 }
 
+uint64_t roster_sessions_in(const struct roster *r, uint32_t relay)
+{
+	const struct ledger *l = roster_ledger(r, relay);
+	uint32_t high = l ? atomic_load_explicit(&l->header->high_water, memory_order_acquire) : 0;
+	uint64_t sessions = 0;
+	struct slot slot;
+
+	for (uint32_t k = 0; k < high && k < l->slot_count; k++) {
+		unsigned state = atomic_load_explicit(&l->slots[k].state, memory_order_relaxed);
+
+		if (state == SLOT_GONE || state == SLOT_ARRIVING)
+			sessions += ledger_read_slot(l, k, &slot) == 0 && !roster_lists_elsewhere(r, &slot);
+		else
+			sessions += state != SLOT_FREE;
+	}
+	return sessions;
+}
+
 uint64_t roster_live(const struct roster *r)
 {
 	uint64_t live = 0;
 
 	for (uint32_t i = 0; i < r->relays; i++)
-		live += roster_live_in(r, i);
+		live += live_in(r, i);
 	return live;
 }
 

@@ -107,14 +107,14 @@ void roster_room(struct roster *roster, const struct session_key *key);
 void roster_drain(struct roster *roster);
 void roster_kill_all(struct roster *roster, bool now, const struct reason *reason);
 
-uint64_t roster_live(const struct roster *roster); /* slots that are not free, */
-uint64_t roster_live_in(const struct roster *roster, uint32_t relay);
+uint64_t roster_live(const struct roster *roster); /* slots that are not free */
 
 /* No session lives, no relay lists a listener, and every event is taken: nothing more can come. */
 bool roster_quiet(const struct roster *roster);
 
 /* For people: a session that goes from relay to relay is listed once, by its giver until its taker has begun it. */
 bool roster_lists_elsewhere(const struct roster *roster, const struct slot *slot);
+uint64_t roster_sessions_in(const struct roster *roster, uint32_t relay); /* likewise counted once */
 
 /* For leases: of a session that is between two relays the giver is the owner until it is GONE. */
 static inline bool roster_slot_is_other(const struct slot *slot)
