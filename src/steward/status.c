@@ -87,9 +87,9 @@ static json_t *relays(const struct steward *s)
 			strnlen(l->header->program, sizeof l->header->program)); /* a claim */
 		json_array_append_new(list,
 			json_pack("{s:i, s:s, s:s, s:i, s:I, s:I, s:I, s:b}", "relay", (int)i, "state",
-				!atomic_load(&l->header->ready) ? "starting"
-				: retires(s, i)                 ? "retiring"
-								: "running",
+				retires(s, i)                     ? "retiring"
+				: !atomic_load(&l->header->ready) ? "starting"
+								  : "running",
 				"version", version, "pid", ledger_owner_pid(atomic_load(&l->header->owner)), "sessions",
 				(json_int_t)roster_sessions_in(&s->roster, i), "incarnation",
 				(json_int_t)roster_incarnation(&s->roster, i), "starts",

@@ -46,7 +46,7 @@ def test_9000_stalled_sessions_and_one_that_moves(small_buffers, through, load):
     for client in stalled:
         client.wait_event("idle", deadline=90)
     quiet(server, *stalled)
-    warden.wait_sessions(9000)
+    warden.wait_sessions(9000, 60)
     used = relay.descriptors()
     if used:
         assert used["socket"] <= 2 * 9000 + 50
