@@ -32,6 +32,7 @@ def full_speed(load, warden):
     return time.monotonic() - began
 
 
+@pytest.mark.xdist_group("machine")  # the kernel's memory for TCP is everybody's
 def test_9000_stalled_sessions_and_one_that_moves(small_buffers, through, load):
     # Half stall in one direction, half in the other.
     server = load.backend("--send-buffer", 16384, "--receive-buffer", 16384)

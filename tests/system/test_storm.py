@@ -55,6 +55,7 @@ def test_judge(what):
 
 
 @pytest.mark.takes(90)
+@pytest.mark.xdist_group("machine")
 @pytest.mark.parametrize("seconds", [60, pytest.param(600, marks=pytest.mark.slow)])
 def test_storm(tmp_path, another_version, seconds):  # noqa: F811
     if reason := systemd_lab.why_not():
