@@ -2,6 +2,7 @@
 died between the success of that and the record of it. The resource itself says so."""
 import os
 import random
+import signal
 import time
 
 import pytest
@@ -43,6 +44,9 @@ class Reaper:
             victim = self.hook() if what == "hook" else self.warden.role(what)
             if not victim:
                 return False
+            if what == "supervisor":
+                victim.kill(signal.SIGSTOP)  # it starts no one whom we do not know
+                wait_for(lambda: victim.state == "T", "that the supervisor stands still")
             self.warden.tree()  # none is lost from sight when the supervisor dies
             self.resource.note_kill(what.split()[0], victim.pid)
             victim.kill()
